@@ -1,0 +1,1 @@
+"""Exact and approximate neural tangent kernels of LoRA-adapted language models."""

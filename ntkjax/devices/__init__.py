@@ -1,0 +1,1 @@
+"""Local devices, the data mesh, matmul precision."""

@@ -1,0 +1,1 @@
+"""How far an approximate kernel is from the exact one."""

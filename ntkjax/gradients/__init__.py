@@ -1,0 +1,1 @@
+"""The three verbs on an output function: gram, directional, features."""

@@ -1,0 +1,1 @@
+"""The named kernels: which probes, with which weights."""

@@ -1,0 +1,1 @@
+"""Sketches, ranks and correlations, bootstrap: plain arrays, no model."""

@@ -1,0 +1,143 @@
+"""Low-rank adapters: which matrices carry θ, how they start, how they are scaled.
+
+A linear layer W [out, in] becomes W + scale · B A with A [r, in], B [out, r] and
+
+    scale = α / r        (PEFT's default; arXiv 2106.09685)
+    scale = α / √r       (rsLoRA; arXiv 2312.03732)
+
+A is drawn uniformly from ±1/√in, B is zero: at the start the model is unchanged and
+∂f/∂A = 0, so that only gradients by B contribute to a kernel.
+
+θ is a flat dict from names such as `model.layers.0.self_attn.q_proj.lora_A` to float32
+matrices; the names are those of the Hugging Face modules.
+"""
+
+import re
+import zlib
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array
+
+from ntkjax.errors import InputError
+from ntkjax.models.decoder import CausalLM, Linear
+
+
+LAYER_MATRICES = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+)
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Rank, scaling and place of the adapter.
+
+    Attributes:
+        rank: Columns of B and rows of A.
+        alpha: Numerator of the scale.
+        targets: Module names (`q_proj`, matched as the end of a dotted path) or
+            regular expressions (matched against the whole dotted path).
+        rslora: Scale by α/√r in place of α/r.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = LAYER_MATRICES
+    rslora: bool = False
+
+    @property
+    def scale(self) -> float:
+        """Factor of B A."""
+        return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
+
+
+def check_settings(settings: LoraSettings) -> None:
+    """Raises `InputError` for a rank below 1, an α that is not positive, no targets."""
+    if settings.rank < 1:
+        raise InputError(f"--lora.rank must be at least 1, got {settings.rank}.")
+    if not settings.alpha > 0:
+        raise InputError(f"--lora.alpha must be positive, got {settings.alpha}.")
+    if not settings.targets:
+        raise InputError("--lora.targets is empty: name at least one module.")
+
+
+def matched_modules(names: list[str], targets: tuple[str, ...]) -> list[str]:
+    """The module names, in order, that any target matches.
+
+    Raises:
+        InputError: If a target matches nothing or is no regular expression.
+    """
+    hits: dict[str, set[str]] = {}
+    for target in targets:
+        hits[target] = {name for name in names if _matches(name, target)}
+        if not hits[target]:
+            kinds = sorted({name.rsplit(".", 1)[-1] for name in names})
+            raise InputError(
+                f"--lora.targets: {target!r} matches no linear layer of this model; "
+                f"it has {', '.join(kinds)} (a regular expression must match a whole "
+                f"name such as {names[0]!r})."
+            )
+    chosen = set().union(*hits.values())
+    return [name for name in names if name in chosen]
+
+
+def add_lora(model: CausalLM, settings: LoraSettings) -> None:
+    """Puts zero-valued A and B into every target of `model`, in place."""
+    check_settings(settings)
+    linears = linear_modules(model)
+    for name in matched_modules(list(linears), settings.targets):
+        linear = linears[name]
+        out_size, in_size = linear.weight.shape
+        linear.lora_A = nnx.LoRAParam(jnp.zeros((settings.rank, in_size), jnp.float32))
+        linear.lora_B = nnx.LoRAParam(jnp.zeros((out_size, settings.rank), jnp.float32))
+        linear.lora_scale = settings.scale
+
+
+def linear_modules(model: CausalLM) -> dict[str, Linear]:
+    """Dotted names of the linear layers, in the order of the forward pass."""
+    found = {}
+    for path, module in nnx.iter_modules(model):
+        if isinstance(module, Linear):
+            found[".".join(map(str, path))] = module
+    order = {"model": 0, "lm_head": 1}
+    return dict(
+        sorted(
+            found.items(), key=lambda kv: (order[kv[0].split(".")[0]], _natural(kv[0]))
+        )
+    )
+
+
+def initial_theta(shapes: dict[str, tuple[int, ...]], key: Array) -> dict[str, Array]:
+    """θ at the start. Each A depends on the key and its own name alone."""
+
+    def draw(name: str, shape: tuple[int, ...]) -> Array:
+        if name.endswith("lora_B"):
+            return jnp.zeros(shape, jnp.float32)
+        own_key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+        bound = shape[1] ** -0.5
+        return jax.random.uniform(own_key, shape, jnp.float32, -bound, bound)
+
+    return {name: draw(name, shape) for name, shape in shapes.items()}
+
+
+def _matches(name: str, target: str) -> bool:
+    if name == target or name.endswith("." + target):
+        return True
+    try:
+        return re.fullmatch(target, name) is not None
+    except re.error as error:
+        raise InputError(
+            f"--lora.targets: {target!r} is no regular expression: {error}."
+        ) from error
+
+
+def _natural(name: str) -> list:
+    return [int(part) if part.isdigit() else -1 for part in name.split(".")]

@@ -1,0 +1,1 @@
+"""Hidden states to the scalars f(θ, x): pooling, probes, loss."""

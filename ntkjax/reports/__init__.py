@@ -1,0 +1,1 @@
+"""Result records to tables, plots and one HTML page."""

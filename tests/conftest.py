@@ -1,0 +1,33 @@
+"""Settings of every test: no network, strict dtypes, two fake CPU devices."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+SHARED = pathlib.Path(
+    os.environ.get(
+        "NTKJAX_SHARED", pathlib.Path(__file__).resolve().parents[2] / "shared"
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real models and data that a developer's checkout has beside it."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no shared models and data at {SHARED} (set NTKJAX_SHARED)")
+    return SHARED
+
+
+@pytest.fixture
+def x64():
+    """float64 for the oracles of one test."""
+    with jax.enable_x64(True):
+        yield
