@@ -19,6 +19,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from ntkjax.devices.precision import at_least_float32
 from ntkjax.errors import InputError
 from ntkjax.models import rope
 from ntkjax.models.config import DecoderConfig
@@ -61,14 +62,14 @@ class RMSNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        wide = x.astype(at_least_float32(x.dtype))
         mean_square = jnp.mean(wide * wide, axis=-1, keepdims=True)
         normed = wide * jax.lax.rsqrt(mean_square + self.eps)
         return self.weight[...][None, :] * normed.astype(x.dtype)
 
 
 class Attention(nnx.Module):
-    """Causal attention with grouped queries: K key/value heads serve K·G query heads."""
+    """Causal attention; K key/value heads serve K·G query heads."""
 
     def __init__(self, config: DecoderConfig, dtype):
         d, H = config.hidden_size, config.head_dim
@@ -89,7 +90,7 @@ class Attention(nnx.Module):
         v = self.v_proj(x).reshape(T, K, H)
         q = q.reshape(T, K, -1, H)  # [T, K, G, H]
         scores = jnp.einsum("tkgh,ukh->kgtu", q, k) * H**-0.5
-        scores = scores.astype(jnp.promote_types(x.dtype, jnp.float32))
+        scores = scores.astype(at_least_float32(x.dtype))
         causal = jnp.tril(jnp.ones((T, T), dtype=bool))
         scores = jnp.where(causal[None, None], scores, jnp.finfo(scores.dtype).min)
         attention = jax.nn.softmax(scores, axis=-1).astype(x.dtype)

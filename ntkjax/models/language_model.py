@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from ntkjax.models.config import DecoderConfig
 from ntkjax.models.decoder import CausalLM
-from ntkjax.models.lora import LoraSettings, add_lora
+from ntkjax.models.lora import LoraSettings, add_lora, linear_modules
 
 
 @partial(
@@ -53,6 +53,17 @@ class LanguageModel:
         name = "model.embed_tokens.weight" if tied else "lm_head.weight"
         return self.frozen[name].T
 
+    @property
+    def theta_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of θ by name, in the order of the forward pass."""
+        _, theta, _ = split_model(self.config, self.lora)
+        return {name: leaf.shape for name, leaf in theta.items()}
+
+    @property
+    def head_is_linear(self) -> bool:
+        """Whether logits are Wᵀh with a frozen W, so that probes can live in R^d."""
+        return not any(name.startswith("lm_head") for name in self.theta_shapes)
+
     def astype(self, dtype) -> "LanguageModel":
         """The same model with weights and activations of another type."""
         frozen = {name: array.astype(dtype) for name, array in self.frozen.items()}
@@ -60,8 +71,8 @@ class LanguageModel:
 
     def _merged(self, theta) -> CausalLM:
         leaves = {**self.frozen, **theta}
-        paths = {_path(name): leaf for name, leaf in leaves.items()}
-        return nnx.merge(self.graphdef, nnx.State.from_flat_path(paths))
+        flat = [(_path(name), leaf) for name, leaf in sorted(leaves.items())]
+        return nnx.merge(self.graphdef, nnx.from_flat_state(flat))
 
 
 def split_model(
@@ -79,7 +90,11 @@ def split_model(
 
     abstract = nnx.eval_shape(build)
     graphdef, theta, frozen = nnx.split(abstract, nnx.LoRAParam, ...)
-    return graphdef, _by_name(theta), _by_name(frozen)
+    modules = list(linear_modules(abstract))
+    theta_names = [f"{m}.lora_{x}" for m in modules for x in "AB"]
+    theta, frozen = _by_name(theta), _by_name(frozen)
+    ordered = {name: theta[name] for name in theta_names if name in theta}
+    return graphdef, ordered, frozen
 
 
 def _by_name(state: nnx.State) -> dict:

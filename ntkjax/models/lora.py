@@ -102,17 +102,16 @@ def add_lora(model: CausalLM, settings: LoraSettings) -> None:
 
 
 def linear_modules(model: CausalLM) -> dict[str, Linear]:
-    """Dotted names of the linear layers, in the order of the forward pass."""
+    """Linear layers by dotted name, in the order of the forward pass."""
     found = {}
-    for path, module in nnx.iter_modules(model):
-        if isinstance(module, Linear):
-            found[".".join(map(str, path))] = module
-    order = {"model": 0, "lm_head": 1}
-    return dict(
-        sorted(
-            found.items(), key=lambda kv: (order[kv[0].split(".")[0]], _natural(kv[0]))
-        )
-    )
+    for index, layer in enumerate(model.model.layers):
+        for part in ("self_attn", "mlp"):
+            for name, module in vars(getattr(layer, part)).items():
+                if isinstance(module, Linear):
+                    found[f"model.layers.{index}.{part}.{name}"] = module
+    if model.lm_head is not None:
+        found["lm_head"] = model.lm_head
+    return found
 
 
 def initial_theta(shapes: dict[str, tuple[int, ...]], key: Array) -> dict[str, Array]:
@@ -137,7 +136,3 @@ def _matches(name: str, target: str) -> bool:
         raise InputError(
             f"--lora.targets: {target!r} is no regular expression: {error}."
         ) from error
-
-
-def _natural(name: str) -> list:
-    return [int(part) if part.isdigit() else -1 for part in name.split(".")]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkjax.devices.precision import at_least_float32
 from ntkjax.models.config import DecoderConfig, Llama3Scaling
 
 
@@ -26,7 +27,7 @@ def rotate(
     x: Float[Array, "T heads H"], freqs: Float[np.ndarray, " half"]
 ) -> Float[Array, "T heads H"]:
     """The heads at positions 0 … T-1, rotated. Angles are computed in float32."""
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = at_least_float32(x.dtype)
     positions = jnp.arange(x.shape[0], dtype=wide)
     angles = positions[:, None] * jnp.asarray(freqs, wide)[None, :]
     cos, sin = jnp.cos(angles)[:, None, :], jnp.sin(angles)[:, None, :]
