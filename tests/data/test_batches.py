@@ -1,0 +1,163 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkjax.data.batches import (
+    POOLINGS,
+    Batch,
+    bucket_edges,
+    bucketed,
+    make_batch,
+    pooling_weights,
+)
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.errors import InputError
+
+
+def _example(length, num_targets=1, start=10):
+    tokens = np.arange(start, start + length, dtype=np.int32)
+    targets = np.arange(length) >= length - num_targets
+    return TokenizedExample(f"{length}", tokens, targets, False)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"),
+    [
+        ("all", [0.25, 0.25, 0.25, 0.25]),
+        ("response", [0, 0.5, 0, 0.5]),
+        ("last", [0, 0, 0, 1]),
+    ],
+)
+def test_pooling_weights(pooling, expected):
+    weights = pooling_weights(np.array([False, True, False, True]), pooling)
+    assert weights.dtype == np.float32
+    assert weights.tolist() == expected
+
+
+def test_last_is_the_last_token_whether_or_not_it_is_a_target():
+    assert pooling_weights(np.array([True, False]), "last").tolist() == [0, 1]
+
+
+def test_unknown_pooling_is_named():
+    message = r"--pooling mean: no such pooling; expected all, response, last\."
+    with pytest.raises(InputError, match=message):
+        pooling_weights(np.array([True]), "mean")
+
+
+def test_make_batch_pads_on_the_right():
+    batch = make_batch([_example(3, 2), _example(1)], "response")
+    assert batch.tokens.tolist() == [[10, 11, 12], [10, 0, 0]]
+    assert batch.targets.tolist() == [[False, True, True], [True, False, False]]
+    assert batch.weights.tolist() == [[0, 0.5, 0.5], [1, 0, 0]]
+    types = [leaf.dtype for leaf in jax.tree.leaves(batch)]
+    assert types == [jnp.int32, jnp.bool_, jnp.float32]
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_rows_do_not_depend_on_padding_or_mates(pooling):
+    example = _example(5, 2)
+    alone = make_batch([example], pooling)
+    padded = make_batch([_example(9), example], pooling, length=16)
+    for short, long in zip(
+        jax.tree.leaves(alone), jax.tree.leaves(padded), strict=True
+    ):
+        assert long.shape == (2, 16)
+        np.testing.assert_array_equal(long[1, :5], short[0])
+        assert not np.any(long[1, 5:])
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_weights_sum_to_one(pooling):
+    batch = make_batch([_example(n, (n + 1) // 2) for n in range(1, 80)], pooling)
+    # 79 float32 numbers of relative error 6e-8 each
+    np.testing.assert_allclose(batch.weights.sum(axis=1), 1, rtol=5e-6)
+
+
+def test_make_batch_refuses_a_short_length():
+    with pytest.raises(ValueError, match=r"example of 5 tokens does not fit into leng"):
+        make_batch([_example(5)], "all", length=4)
+
+
+def test_batch_is_a_pytree_that_maps_over_examples():
+    batch = make_batch([_example(3, 2), _example(2)], "all")
+
+    def pooled(one: Batch):
+        assert one.tokens.shape == (3,)
+        return jnp.sum(one.weights * one.tokens.astype(jnp.float32))
+
+    np.testing.assert_allclose(jax.jit(jax.vmap(pooled))(batch), [11, 10.5])
+    by_field = jax.vmap(pooled, in_axes=(Batch(0, 0, 0),))(batch)  # axes as leaves
+    np.testing.assert_allclose(by_field, [11, 10.5])
+    shapes = jax.tree.map(lambda leaf: leaf.shape, batch)
+    assert shapes.weights == (2, 3)
+
+
+@pytest.mark.parametrize("max_length", [1, 8, 16, 17, 20, 24, 100, 512, 513, 32768])
+def test_bucket_edges(max_length):
+    edges = bucket_edges(max_length)
+    assert edges[-1] == max_length
+    assert all(edge % 8 == 0 and edge >= 16 for edge in edges[:-1])
+    ratios = np.array(edges[1:]) / np.array(edges[:-1])
+    assert np.all((ratios > 1) & (ratios <= 1.7))
+    assert len(edges) <= 2 + np.log(max(max_length, 16) / 16) / np.log(1.4)
+
+
+def _lengths_and_rows(lengths, batch_size, max_length):
+    examples = [_example(n, start=100 * i) for i, n in enumerate(lengths)]
+    result = []
+    for rows, batch in bucketed(examples, batch_size, "all", max_length):
+        assert batch.tokens.shape[0] == len(rows) == batch_size
+        first = rows[0]
+        for row, tokens in zip(rows, np.asarray(batch.tokens), strict=True):
+            source = examples[first if row < 0 else row]
+            np.testing.assert_array_equal(tokens[: len(source.tokens)], source.tokens)
+        result.append((batch.tokens.shape[1], rows.tolist()))
+    return result
+
+
+def test_full_buckets_keep_their_length():
+    assert bucket_edges(32) == (16, 24, 32)
+    batches = _lengths_and_rows([5, 30, 16, 17, 24, 32], 2, 32)
+    assert batches == [(16, [0, 2]), (24, [3, 4]), (32, [1, 5])]
+
+
+def test_few_rows_join_the_next_longer_bucket():
+    assert _lengths_and_rows([5, 20, 20, 30], 3, 32) == [
+        (24, [0, 1, 2]),
+        (32, [3, -1, -1]),
+    ]
+
+
+def test_few_rows_are_not_padded_beyond_what_any_row_needs():
+    assert _lengths_and_rows([20, 3], 8, 512) == [(24, [1, 0] + [-1] * 6)]
+
+
+def test_the_last_batch_of_a_bucket_is_filled():
+    assert _lengths_and_rows([3] * 5, 2, 32) == [
+        (16, [0, 1]),
+        (16, [2, 3]),
+        (16, [4, -1]),
+    ]
+
+
+def test_no_rows_make_no_batches():
+    assert _lengths_and_rows([], 4, 32) == []
+
+
+def test_rows_beyond_the_limit_are_refused():
+    with pytest.raises(ValueError, match=r"40 tokens does not fit into length=32"):
+        _lengths_and_rows([3, 40], 1, 32)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_every_row_comes_once_and_in_few_shapes(batch_size):
+    lengths = np.random.default_rng(0).integers(1, 257, size=200).tolist()
+    batches = _lengths_and_rows(lengths, batch_size, 256)
+    rows = [row for _, rows in batches for row in rows if row >= 0]
+    assert sorted(rows) == list(range(200))
+    assert {length for length, _ in batches} <= set(bucket_edges(256))
+    by_length = {}
+    for length, real in batches:
+        by_length[length] = by_length.get(length, 0) + sum(row >= 0 for row in real)
+    assert all(n >= batch_size for length, n in by_length.items() if length < 256)
