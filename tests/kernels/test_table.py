@@ -1,0 +1,39 @@
+import pytest
+
+from ntkjax.errors import InputError
+from ntkjax.kernels.readout import read_readout
+from ntkjax.kernels.table import named_kernel
+from tests.kernels.problem import cached_problem
+
+
+NAMES = [
+    ("exact", 12),
+    ("full_vocabulary", 40),
+    ("summed", 1),
+    ("centered", 13),
+    ("spectral_4", 4),
+    ("random_16", 16),
+    ("deflated_4_12", 16),
+    ("centered_spectral_2", 2),
+    ("centered_random_3", 3),
+    ("centered_deflated_2_5", 7),
+    ("centered_full_vocabulary", 40),
+]
+
+
+@pytest.mark.parametrize(("name", "outputs"), NAMES)
+def test_names_make_kernels_of_that_name(name, outputs):
+    kernel = named_kernel(name, read_readout(cached_problem().model), seed=0)
+    assert (kernel.name, kernel.num_outputs) == (name, outputs)
+    assert len(set(kernel.labels)) == outputs
+
+
+@pytest.mark.parametrize("name", ["sumed", "spectral", "spectral_1_2", "exact_3", ""])
+def test_unknown_names_list_the_known_ones(name):
+    with pytest.raises(InputError, match=r"there are exact, .*deflated_RANK_PROBES"):
+        named_kernel(name, read_readout(cached_problem().model), seed=0)
+
+
+def test_centered_summed_is_refused():
+    with pytest.raises(InputError, match="gradient vanishes"):
+        named_kernel("centered_summed", read_readout(cached_problem().model), seed=0)
