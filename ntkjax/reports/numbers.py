@@ -1,0 +1,63 @@
+"""Numbers as text, with as many digits as a reader needs and none that mislead."""
+
+
+def ratio_text(value: float) -> str:
+    """A multiple such as `143×`, `0.31×`; `0` only for an exact zero."""
+    if value == 0:
+        return "0"
+    if value < 0.0095:
+        return f"{value:.0e}×"
+    if value < 9.95:
+        return f"{value:.2f}×" if value < 0.995 else f"{value:.1f}×"
+    return f"{count_text(float(round(value)))}×"
+
+
+def error_text(value: float) -> str:
+    """A relative error such as `0.31`, `0.004`; `0` only for an exact zero."""
+    if value == 0:
+        return "0"
+    if value < 0.00095:
+        return f"{value:.0e}"
+    if value < 0.0095:
+        return f"{value:.3f}"
+    return f"{value:.2f}" if value < 10 else count_text(value)
+
+
+def count_text(value: float) -> str:
+    """A count or cost with at most three digits that vary: `2`, `65.5`, `1,230`."""
+    if value >= 1e6:
+        return f"{value:.2e}"
+    digits = float(f"{value:.3g}")
+    return f"{digits:,.0f}" if digits >= 100 else f"{digits:g}"
+
+
+def share_text(value: float, digits: int | None = None) -> str:
+    """A number up to 1 with two digits; near 1 with three, and never a false 1.
+
+    >>> [share_text(x) for x in (0.953, 1.0, 0.9972, 0.99999)]
+    ['0.95', '1.00', '0.997', '>0.999']
+
+    Args:
+        value: The number.
+        digits: Digits after the point, in place of the rule above.
+    """
+    if value == 1:
+        return "1.00"
+    if 0.9995 <= value < 1:
+        return ">0.999"
+    text = f"{value:.{digits or near_one_digits(value)}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def near_one_digits(value: float) -> int:
+    """3 where two digits could not tell good from very good, from 0.975 on; else 2."""
+    return 3 if value >= 0.975 else 2
+
+
+def interval_text(estimate: dict) -> str:
+    """Value and interval of an `Estimate` as a dict: `0.95 [0.91, 0.97]`."""
+    digits = near_one_digits(estimate["value"])
+    value, low, high = (
+        share_text(estimate[key], digits) for key in ("value", "low", "high")
+    )
+    return f"{value} [{low}, {high}]"

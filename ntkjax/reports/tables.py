@@ -1,0 +1,90 @@
+"""The table of kernels: plain headers and cells, and the same as a rich table.
+
+`result` is the content of `fidelity.json`; its kernels are `KernelFidelity.as_dict()`.
+"""
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ntkjax.reports.numbers import (
+    count_text,
+    error_text,
+    interval_text,
+    ratio_text,
+    share_text,
+)
+
+
+def fidelity_headers(result: dict) -> tuple[str, ...]:
+    """Column headers; the last names N and the overlap that chance would give."""
+    chance = error_text(result["chance_overlap"])
+    return (
+        "kernel",
+        "cost",
+        "cross-term ratio",
+        "error after factor",
+        "Spearman [95%]",
+        "Kendall",
+        f"top-{result['top']} overlap (chance\N{NO-BREAK SPACE}{chance})",
+    )
+
+
+def fidelity_cells(kernel: dict) -> tuple[str, ...]:
+    """Cells of one kernel, in the order of `fidelity_headers`."""
+    errors, ranking = kernel["cross_terms"], kernel["mean_score"]
+    return (
+        kernel["name"],
+        count_text(kernel["cost"]),
+        ratio_text(errors["raw_pairs"]["q50"]),
+        error_text(errors["relative_error"]),
+        interval_text(ranking["spearman"]),
+        share_text(ranking["kendall"]["value"]),
+        share_text(ranking["top_overlap"]["value"]),
+    )
+
+
+def fidelity_sections(result: dict) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Titled groups of rows: kernels, sketches and stability, each only if present."""
+    groups = [
+        ("Kernels", result["kernels"]),
+        ("Sketches of their gradients", result["sketches"]),
+        ("The exact kernel at another adapter", [result["stability"]]),
+    ]
+    return [
+        (title, [fidelity_cells(kernel) for kernel in kernels])
+        for title, kernels in groups
+        if kernels and kernels[0] is not None
+    ]
+
+
+def fidelity_table(result: dict) -> Table:
+    """The table for a terminal of 100 columns.
+
+    Names go in as `rich.text.Text`, so that brackets in them are not read as markup.
+    """
+    sections = fidelity_sections(result)
+    rows = [row for _, group in sections for row in group]
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        title="Approximate kernels against the exact one",
+        caption=(
+            "cost: forward passes per example. Ratio: median over pairs. "
+            "Rankings: candidates by mean score."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    name, *headers = fidelity_headers(result)
+    table.add_column(Text(name), overflow="fold")
+    for index, header in enumerate(headers, start=1):
+        # Headers and names may wrap, numbers may not.
+        texts = header.split(" ") + [row[index] for row in rows]
+        table.add_column(Text(header), justify="right", width=max(map(len, texts)))
+    for _, group in sections:
+        for row in group:
+            table.add_row(*(Text(cell) for cell in row))
+        table.add_section()
+    return table
