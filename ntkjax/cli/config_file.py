@@ -1,0 +1,79 @@
+"""Settings from a YAML file, with errors that name the line."""
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ntkjax.errors import InputError
+
+
+def read_config_file(path: Path, settings_type: type) -> dict[str, Any]:
+    """Field values of `settings_type` found in a YAML file.
+
+    Keys are the flags without dashes in front (`num-queries` or `num_queries`); nested
+    settings are nested mappings (`lora:` / `rank:`).
+
+    Raises:
+        InputError: If the file cannot be read, a key is unknown or given twice, or a
+            value has the wrong type; the message names file and line.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise InputError(f"--config {path}: cannot be read: {error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--config {path}: no valid YAML: {reason}.") from error
+    return {} if root is None else _mapping(path, root, settings_type)
+
+
+def _mapping(path: Path, node: yaml.Node, settings_type: type) -> dict[str, Any]:
+    if not isinstance(node, yaml.MappingNode):
+        raise _error(path, node, "expected a mapping of settings")
+    hints = typing.get_type_hints(settings_type)
+    names = {f.name: hints[f.name] for f in dataclasses.fields(settings_type)}
+    values: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        name = str(key_node.value).replace("-", "_")
+        if name not in names:
+            known = ", ".join(n.replace("_", "-") for n in names)
+            reason = f"unknown key {key_node.value!r}; known: {known}"
+            raise _error(path, key_node, reason)
+        if name in values:
+            raise _error(path, key_node, f"key {key_node.value!r} is given twice")
+        hint = names[name]
+        if dataclasses.is_dataclass(hint):
+            inner: Any = hint
+            values[name] = inner(**_mapping(path, value_node, inner))
+            continue
+        value = yaml.SafeLoader("").construct_object(value_node, deep=True)
+        values[name] = _converted(path, value_node, key_node.value, value, hint)
+    return values
+
+
+def _converted(path: Path, node: yaml.Node, key: str, value: Any, hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        (hint,) = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+    if typing.get_origin(hint) is tuple:
+        items = value if isinstance(value, list) else [value]
+        inner = typing.get_args(hint)[0]
+        return tuple(_converted(path, node, key, item, inner) for item in items)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if type(value) is not hint:
+        raise _error(
+            path, node, f"{key} must be of type {hint.__name__}, got {value!r}"
+        )
+    return value
+
+
+def _error(path: Path, node: yaml.Node, reason: str) -> InputError:
+    return InputError(f"--config {path}, line {node.start_mark.line + 1}: {reason}.")

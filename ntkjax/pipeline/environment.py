@@ -1,0 +1,28 @@
+"""Versions, device and precision, for manifests and `ntkjax doctor`."""
+
+import importlib.metadata
+import platform
+
+import jax
+
+from ntkjax.devices.precision import PRECISION
+
+
+PACKAGES = ("ntkjax", "jax", "jaxlib", "flax", "numpy", "scipy", "transformers")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide numbers."""
+    found = {"python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def device() -> str:
+    """The local devices in words."""
+    devices = jax.local_devices()
+    return f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
+
+
+def precision() -> str:
+    """Precision of matrix products in kernels and scores."""
+    return f"{PRECISION} matrix products"

@@ -1,0 +1,466 @@
+"""`ntkjax fidelity`: exact against approximate kernels, measured and written down."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntkjax.data.batches import POOLINGS, make_batch, pooling_weights
+from ntkjax.data.examples import choose, read_examples
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import data_mesh
+from ntkjax.errors import InputError
+from ntkjax.fidelity.compare import KernelFidelity, compare
+from ntkjax.fidelity.cosines import output_cosines
+from ntkjax.fidelity.measure import channel_grams, output_blocks
+from ntkjax.kernels.exact import chosen_tokens
+from ntkjax.kernels.probe_kernel import ProbeKernel, shared_channels
+from ntkjax.kernels.readout import Readout, read_readout
+from ntkjax.kernels.table import DEFAULT_KERNELS, named_kernel
+from ntkjax.math.bootstrap import bootstrap_rows
+from ntkjax.math.sketches import SKETCHES, Sketch
+from ntkjax.models.adapter import read_adapter, write_adapter
+from ntkjax.models.coverage import Coverage, coverage
+from ntkjax.models.loading import find_model
+from ntkjax.outputs.pooled import PooledHidden, PooledLogits
+from ntkjax.pipeline import environment
+from ntkjax.pipeline.progress import progress
+from ntkjax.pipeline.setup import (
+    LoraOptions,
+    Prepared,
+    count,
+    prepare,
+    resolve_lora,
+    tokenize_files,
+)
+from ntkjax.reports.page import write_fidelity_page
+from ntkjax.store.atomic import write_atomically, write_json, write_tensors
+from ntkjax.store.run_directory import (
+    hash_files,
+    open_run,
+    read_json,
+    write_manifest,
+)
+
+
+RESULT = "fidelity.json"
+_RESAMPLES = 400
+_SKETCHED = ("summed", "exact")
+
+
+@dataclass(frozen=True)
+class FidelitySettings:
+    """How good is an approximate kernel on this model and these texts?
+
+    Attributes:
+        model: Hugging Face folder or hub id (safetensors).
+        queries: JSON lines or Parquet: the domain's examples.
+        candidates: JSON lines or Parquet: the examples that are ranked.
+        out: Run directory to write.
+        num_queries: Queries to take.
+        num_candidates: Candidates to take.
+        max_length: Longest example in tokens; longer ones are cut.
+        lora: The adapter, where --adapter gives none.
+        adapter: Folder of a PEFT LoRA adapter. Default: a fresh one (B = 0).
+        compare_adapter: Second adapter at which the exact kernel is computed too.
+        pooling: What h̄ averages: all tokens, the response's tokens, or the last one.
+        kernels: Approximate kernels, such as spectral_4 or centered_random_16.
+        sketches: Sketches of the summed and the exact kernel, as kind:size
+            (kinds: shift, rademacher).
+        top: N of the top-N overlap.
+        cosine_tokens: Vocabulary entries whose gradients are compared.
+        seed: Decides shuffling, a fresh adapter, probes, sketches and resamples.
+        shuffle: Take examples after a seeded shuffle, or in file order.
+        dtype: Type of frozen weights and activations: float32 or bfloat16.
+    """
+
+    model: str
+    queries: Path
+    candidates: Path
+    out: Path
+    num_queries: int = 12
+    num_candidates: int = 80
+    max_length: int = 96
+    lora: LoraOptions = field(default_factory=LoraOptions)
+    adapter: Path | None = None
+    compare_adapter: Path | None = None
+    pooling: str = "all"
+    kernels: tuple[str, ...] = DEFAULT_KERNELS
+    sketches: tuple[str, ...] = ("shift:1024", "shift:8192")
+    top: int = 10
+    cosine_tokens: int = 64
+    seed: int = 0
+    shuffle: bool = True
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class FidelityRun:
+    """What a run found.
+
+    Attributes:
+        result: Content of `fidelity.json`.
+        coverage: Which matrices carry θ.
+        reused: Whether a finished run of the same settings was found.
+    """
+
+    result: dict
+    coverage: list[Coverage]
+    reused: bool
+
+
+def run_fidelity(settings: FidelitySettings) -> FidelityRun:
+    """Measures, and writes the run directory. A finished one is read again.
+
+    Raises:
+        InputError: For anything in flags, files, model or adapter that cannot be used.
+    """
+    clock = _Clock()
+    _check(settings)
+    folder = find_model(settings.model)
+    lora = resolve_lora(settings.lora, settings.adapter)
+    texts, vocab_size = _read(settings, folder)
+    clock.lap("read texts")
+    prepared = prepare(
+        folder,
+        lora,
+        settings.adapter,
+        dtype=settings.dtype,
+        seed=settings.seed,
+        vocab_size=vocab_size,
+    )
+    readout = read_readout(prepared.model, vocab_size)
+    kernels = _kernels(settings, readout)
+    clock.lap("load model")
+    out = open_run(settings.out, _plain(settings, lora), _inputs(settings, folder))
+    table = coverage(prepared.model)
+    if (out / RESULT).exists():
+        return FidelityRun(read_json(out / RESULT), table, reused=True)
+
+    measured = _measure(settings, prepared, readout, kernels, texts, clock)
+    result = _result(settings, prepared, readout, kernels, texts, measured, clock)
+    _write(settings, out, prepared, texts, measured, result, readout)
+    return FidelityRun(result, table, reused=False)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Arrays of one run: values [n, m] and diagonals [n] by kernel name."""
+
+    values: dict[str, np.ndarray]
+    diagonals: dict[str, np.ndarray]
+    blocks: np.ndarray
+    stability: tuple[np.ndarray, np.ndarray] | None
+
+
+def _measure(
+    settings: FidelitySettings,
+    prepared: Prepared,
+    readout: Readout,
+    kernels: list[ProbeKernel],
+    texts: dict[str, list[TokenizedExample]],
+    clock: "_Clock",
+) -> _Measured:
+    mesh = data_mesh()
+    base = _base(prepared, readout)
+    queries = make_batch(texts["queries"], settings.pooling)
+    candidates = make_batch(texts["candidates"], settings.pooling)
+    probes, weights = shared_channels(kernels)
+    sketches = _sketches(settings, count(prepared.theta))
+    with progress("kernels", probes.shape[1], "channels") as advance:
+        grams = channel_grams(
+            base,
+            prepared.theta,
+            queries,
+            candidates,
+            probes,
+            tuple(sketches.values()),
+            mesh=mesh,
+            advance=advance,
+        )
+    values, diagonals = {}, {}
+    for index, sketch in enumerate(["", *sketches]):
+        for name, channel_weights in weights.items():
+            if sketch and name not in _SKETCHED:
+                continue
+            full = f"{name}·{sketch}" if sketch else name
+            cross, own = grams.cross[index], grams.own[index]
+            values[full] = np.tensordot(channel_weights, cross, axes=1)
+            diagonals[full] = channel_weights @ own
+    clock.lap("kernels")
+
+    tokens = _sample_tokens(settings, readout)
+    cosine_probes = chosen_tokens(readout, tokens).probes
+    blocks = output_blocks(base, prepared.theta, queries, cosine_probes, mesh=mesh)
+    clock.lap("cosines")
+
+    stability = None
+    if settings.compare_adapter is not None:
+        other = read_adapter(settings.compare_adapter, prepared.model)
+        exact = kernels[0]
+        with progress("second adapter", exact.num_outputs, "channels") as advance:
+            grams = channel_grams(
+                base,
+                other,
+                queries,
+                candidates,
+                exact.probes,
+                mesh=mesh,
+                advance=advance,
+            )
+        stability = grams.cross[0].sum(axis=0), grams.own[0].sum(axis=0)
+        clock.lap("second adapter")
+    return _Measured(values, diagonals, blocks, stability)
+
+
+def _result(
+    settings: FidelitySettings,
+    prepared: Prepared,
+    readout: Readout,
+    kernels: list[ProbeKernel],
+    texts: dict[str, list[TokenizedExample]],
+    measured: _Measured,
+    clock: "_Clock",
+) -> dict:
+    resamples = bootstrap_rows(settings.num_queries, _RESAMPLES, settings.seed)
+    size = {kernel.name: kernel.num_outputs for kernel in kernels}
+    exact, exact_own = measured.values["exact"], measured.diagonals["exact"]
+
+    def against_exact(name: str, values: np.ndarray, own: np.ndarray) -> KernelFidelity:
+        num_outputs = size[name.split("·")[0]]
+        cost = 1 + num_outputs  # F + s·B, B about one F
+        top = settings.top
+        return compare(
+            name, cost, num_outputs, values, exact, own, exact_own, resamples, top
+        )
+
+    rows = {
+        name: against_exact(name, values, measured.diagonals[name]).as_dict()
+        for name, values in measured.values.items()
+    }
+    stability = None
+    if measured.stability is not None:
+        other = against_exact("exact", *measured.stability)
+        name = f"exact at {settings.compare_adapter}"
+        stability = replace(other, name=name).as_dict()
+    cosines = output_cosines(measured.blocks, resamples).as_dict()
+    clock.lap("statistics")
+    model = prepared.model.config
+    return {
+        "model": settings.model,
+        "adapter": _text(settings.adapter),
+        "compare_adapter": _text(settings.compare_adapter),
+        "queries": str(settings.queries),
+        "candidates": str(settings.candidates),
+        "num_queries": settings.num_queries,
+        "num_candidates": settings.num_candidates,
+        "num_cut": {
+            name: sum(example.was_cut for example in examples)
+            for name, examples in texts.items()
+        },
+        "max_length": settings.max_length,
+        "pooling": settings.pooling,
+        "seed": settings.seed,
+        "top": settings.top,
+        "chance_overlap": settings.top / settings.num_candidates,
+        "num_parameters": count(prepared.theta),
+        "vocab_size": readout.vocab_size,
+        "padded_rows": model.vocab_size - readout.vocab_size,
+        "hidden_size": model.hidden_size,
+        "readout": "logits" if readout.obstacle else "hidden",
+        "readout_note": readout.obstacle,
+        "kernels": [row for name, row in rows.items() if "·" not in name],
+        "sketches": [row for name, row in rows.items() if "·" in name],
+        "cosines": cosines,
+        "stability": stability,
+        "seconds": clock.laps,
+        "versions": environment.versions(),
+        "device": environment.device(),
+        "precision": environment.precision(),
+    }
+
+
+def _write(
+    settings: FidelitySettings,
+    out: Path,
+    prepared: Prepared,
+    texts: dict[str, list[TokenizedExample]],
+    measured: _Measured,
+    result: dict,
+    readout: Readout,
+) -> None:
+    arrays = dict(measured.values)
+    if measured.stability is not None:
+        arrays["exact@compare_adapter"] = measured.stability[0]
+    write_tensors(out / "kernels.safetensors", arrays)
+    write_adapter(out / "adapter", prepared.theta, prepared.model, settings.model)
+    write_json(out / "examples.json", _examples(texts, settings.pooling))
+    write_manifest(
+        out,
+        {
+            "command": "fidelity",
+            "versions": result["versions"],
+            "device": result["device"],
+            "precision": result["precision"],
+            "seed": settings.seed,
+            "padded_head_rows_left_out": result["padded_rows"],
+            "cut_examples": result["num_cut"],
+            "readout": result["readout"],
+            "readout_note": result["readout_note"],
+        },
+    )
+    write_atomically(
+        out / "report.html",
+        lambda path: write_fidelity_page(result, measured.values, path),
+    )
+    write_json(out / RESULT, result)  # last: it marks the run as finished
+
+
+def _check(settings: FidelitySettings) -> None:
+    if settings.pooling not in POOLINGS:
+        raise InputError(
+            f"--pooling {settings.pooling}: expected one of {', '.join(POOLINGS)}."
+        )
+    if not 1 <= settings.top <= settings.num_candidates:
+        raise InputError(
+            f"--top {settings.top}: expected 1 to --num-candidates "
+            f"({settings.num_candidates})."
+        )
+    if settings.num_candidates < 2:
+        raise InputError("--num-candidates: a ranking needs at least 2 candidates.")
+    if settings.cosine_tokens < 2:
+        raise InputError("--cosine-tokens: cosines need at least 2 outputs.")
+    if settings.seed < 0:
+        raise InputError(f"--seed {settings.seed}: expected 0 or more.")
+    for spec in settings.sketches:
+        _parse_sketch(spec)
+
+
+def _read(
+    settings: FidelitySettings, folder: Path
+) -> tuple[dict[str, list[TokenizedExample]], int]:
+    chosen = {}
+    for index, what in enumerate(("queries", "candidates")):
+        examples = read_examples([getattr(settings, what)])
+        number = getattr(settings, f"num_{what}")
+        seed = 2 * settings.seed + index
+        flag = f"--num-{what}"
+        chosen[what] = choose(examples, number, seed, settings.shuffle, flag)
+    return tokenize_files(folder, chosen, settings.max_length)
+
+
+def _kernels(settings: FidelitySettings, readout: Readout) -> list[ProbeKernel]:
+    """The exact kernel and the approximate ones.
+
+    Without flags, kernels that the readout rules out are left out; asked for, they are
+    refused.
+    """
+    names: Sequence[str] = ("exact", *settings.kernels)
+    if settings.kernels == DEFAULT_KERNELS:
+        names = [name for name in names if _possible(name, readout)]
+    unique = dict.fromkeys(names)
+    return [named_kernel(name, readout, settings.seed) for name in unique]
+
+
+def _possible(name: str, readout: Readout) -> bool:
+    if "spectral" not in name and "deflated" not in name:
+        return True
+    if readout.obstacle:
+        return False
+    return int(name.split("_")[1]) <= readout.eigenpairs[0].size
+
+
+def _base(prepared: Prepared, readout: Readout) -> PooledHidden | PooledLogits:
+    if readout.obstacle:
+        return PooledLogits(prepared.model, readout.vocab_size)
+    return PooledHidden(prepared.model)
+
+
+def _parse_sketch(spec: str) -> tuple[str, int]:
+    kind, _, size = spec.partition(":")
+    if kind not in SKETCHES or not size.isdigit() or int(size) < 1:
+        raise InputError(
+            f"--sketches {spec}: expected kind:size such as shift:8192, with a kind "
+            f"out of {', '.join(SKETCHES)}."
+        )
+    return kind, int(size)
+
+
+def _sketches(settings: FidelitySettings, num_parameters: int) -> dict[str, Sketch]:
+    key = jax.random.key(settings.seed)
+    sketches = {}
+    for index, spec in enumerate(settings.sketches):
+        kind, size = _parse_sketch(spec)
+        own_key = jax.random.fold_in(key, index)
+        sketches[f"{kind}_{size}"] = SKETCHES[kind](num_parameters, size, own_key)
+    return sketches
+
+
+def _sample_tokens(settings: FidelitySettings, readout: Readout) -> np.ndarray:
+    number = min(settings.cosine_tokens, readout.vocab_size)
+    rng = np.random.default_rng(settings.seed)
+    return np.sort(rng.choice(readout.vocab_size, number, replace=False))
+
+
+def _examples(texts: dict[str, list[TokenizedExample]], pooling: str) -> dict:
+    return {
+        name: [
+            {
+                "id": example.id,
+                "tokens": example.tokens.tolist(),
+                "weights": pooling_weights(example.targets, pooling).tolist(),
+            }
+            for example in examples
+        ]
+        for name, examples in texts.items()
+    }
+
+
+def _plain(settings: FidelitySettings, lora) -> dict:
+    """Resolved settings as plain values, without the place they are written to."""
+    values = asdict(replace(settings, lora=lora))
+    del values["out"]
+    return {key: _plain_value(value) for key, value in values.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain_value(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_plain_value(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _inputs(settings: FidelitySettings, folder: Path) -> dict[str, str]:
+    """Hashes of everything that was read."""
+    hashes = {
+        "model": hash_files([*folder.glob("*.safetensors"), *folder.glob("*.json")]),
+        "queries": hash_files([settings.queries]),
+        "candidates": hash_files([settings.candidates]),
+    }
+    for name in ("adapter", "compare_adapter"):
+        adapter = getattr(settings, name)
+        if adapter is not None:
+            hashes[name] = hash_files(list(adapter.glob("adapter_*")))
+    return hashes
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self):
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        now = time.monotonic()
+        self.laps[stage] = round(now - self._last, 2)
+        self._last = now

@@ -1,0 +1,131 @@
+"""What most commands begin with: a model, its adapter, its tokenizer, its examples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ntkjax.data.examples import Example
+from ntkjax.data.tokenizer import load_tokenizer, vocabulary_size
+from ntkjax.data.tokenizing import TokenizedExample, tokenize
+from ntkjax.errors import InputError
+from ntkjax.models.adapter import read_adapter, read_adapter_settings
+from ntkjax.models.families import ModelConfig, read_config
+from ntkjax.models.language_model import LanguageModel
+from ntkjax.models.loading import load_model
+from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, initial_theta
+
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclass(frozen=True)
+class LoraOptions:
+    """The adapter. With --adapter all of these come from its file.
+
+    Attributes:
+        rank: Rank r. Default 8.
+        alpha: Numerator of the scale α/r. Default 16.
+        targets: Module names or regular expressions. Default: all seven matrices of
+            every layer.
+        rslora: Scale by α/√r. Default off.
+    """
+
+    rank: int | None = None
+    alpha: float | None = None
+    targets: tuple[str, ...] | None = None
+    rslora: bool | None = None
+
+
+def resolve_lora(options: LoraOptions, adapter: Path | None) -> LoraSettings:
+    """The settings of the adapter file, or of the flags where there is none.
+
+    Raises:
+        InputError: If a flag differs from the adapter's file.
+    """
+    if adapter is None:
+        given = {k: v for k, v in vars(options).items() if v is not None}
+        return LoraSettings(**{"targets": LAYER_MATRICES, **given})
+    stored = read_adapter_settings(adapter)
+    for name, value in vars(options).items():
+        found = getattr(stored, name)
+        same = set(value) == set(found) if name == "targets" and value else None
+        if value is not None and not (same if same is not None else value == found):
+            raise InputError(
+                f"--lora.{name} is {value!r}, but the adapter {adapter} has {found!r}: "
+                "leave the flag out, or choose another adapter."
+            )
+    return stored
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model ready to be differentiated.
+
+    Attributes:
+        config: Architecture and special tokens.
+        model: Frozen weights and graph.
+        theta: The adapter in use.
+        vocab_size: Token ids that the tokenizer knows, at most the head's rows.
+    """
+
+    config: ModelConfig
+    model: LanguageModel
+    theta: dict[str, Array]
+    vocab_size: int
+
+
+def tokenize_files(
+    folder: Path, chosen: dict[str, list[Example]], max_length: int
+) -> tuple[dict[str, list[TokenizedExample]], int]:
+    """Tokenized examples of each name, and the tokenizer's vocabulary size."""
+    config = read_config(folder)
+    if not 1 <= max_length <= config.decoder.max_positions:
+        raise InputError(
+            f"--max-length {max_length}: expected 1 to {config.decoder.max_positions}, "
+            "the positions of this model."
+        )
+    tokenizer = load_tokenizer(folder)
+    eos_id = config.eos_id
+    if tokenizer.eos_token_id is not None:
+        eos_id = tokenizer.eos_token_id
+    tokenized = {
+        name: tokenize(
+            examples,
+            tokenizer,
+            max_length=max_length,
+            bos_id=config.bos_id,
+            eos_id=eos_id,
+            vocab_size=config.decoder.vocab_size,
+        )
+        for name, examples in chosen.items()
+    }
+    size = min(vocabulary_size(tokenizer), config.decoder.vocab_size)
+    return tokenized, size
+
+
+def prepare(
+    folder: Path,
+    lora: LoraSettings,
+    adapter: Path | None,
+    *,
+    dtype: str,
+    seed: int,
+    vocab_size: int,
+) -> Prepared:
+    """The model and θ: an adapter's, or its start under `seed`."""
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}.")
+    model = load_model(folder, lora, DTYPES[dtype])
+    if adapter is None:
+        theta = initial_theta(model.theta_shapes, jax.random.key(seed))
+    else:
+        theta = read_adapter(adapter, model)
+    return Prepared(read_config(folder), model, theta, vocab_size)
+
+
+def count(theta: dict[str, Array]) -> int:
+    """P, the number of parameters in θ."""
+    return sum(leaf.size for leaf in theta.values())

@@ -1,0 +1,93 @@
+"""A run directory explains itself, and belongs to one set of settings.
+
+`run.yaml` holds the resolved settings, `manifest.json` what they met: versions,
+device, precision, hashes of the inputs. A directory of other settings or other inputs
+is refused with the first difference; the same ones may run again.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ntkjax.errors import InputError
+from ntkjax.store.atomic import write_json, write_text
+
+
+SETTINGS = "run.yaml"
+MANIFEST = "manifest.json"
+
+
+def open_run(out: Path, settings: dict[str, Any], inputs: dict[str, str]) -> Path:
+    """Creates or reopens a run directory.
+
+    Args:
+        out: The directory.
+        settings: Resolved settings, plain values only.
+        inputs: Hashes by name of model, adapter and data files.
+
+    Raises:
+        InputError: If `out` cannot be written, or holds a run of other settings or
+            inputs.
+    """
+    known = {**settings, "inputs": inputs}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / SETTINGS
+        if path.exists():
+            _require_same(out, yaml.safe_load(path.read_text(encoding="utf-8")), known)
+        elif any(out.iterdir()):
+            raise InputError(
+                f"--out {out}: the directory is not empty and holds no {SETTINGS}; "
+                "choose a new one."
+            )
+        else:
+            write_text(path, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error}.") from error
+    return out
+
+
+def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    """Writes `manifest.json`."""
+    write_json(out / MANIFEST, manifest)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a run.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}.") from error
+
+
+def hash_files(paths: list[Path]) -> str:
+    """SHA-256 over names and contents, in the order of the names."""
+    total = hashlib.sha256()
+    for path in sorted(paths, key=lambda p: p.name):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.name} {digest}\n".encode())
+    return total.hexdigest()
+
+
+def _require_same(
+    out: Path, before: Any, now: dict[str, Any], prefix: str = ""
+) -> None:
+    if not isinstance(before, dict):
+        raise InputError(f"--out {out}: its {SETTINGS} is damaged; choose a new one.")
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            _require_same(out, old, new, f"{prefix}{key}.")
+        elif old != new:
+            raise InputError(
+                f"--out {out} holds another run: {prefix}{key} was {old!r} and is now "
+                f"{new!r}; choose a new directory or the same settings."
+            )

@@ -1,0 +1,121 @@
+"""This package against transformers, PEFT and neural-tangents (README.md beside it)."""
+
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from ntkjax.data.batches import Batch
+from ntkjax.gradients.gram import gram
+from ntkjax.models.adapter import read_adapter, read_adapter_settings
+from ntkjax.models.families import read_config
+from ntkjax.models.loading import load_model
+from ntkjax.models.lora import LoraSettings
+from ntkjax.outputs.pooled import PooledLogits
+from tests.oracles import to_float64
+
+
+GOLDEN = pathlib.Path(__file__).parent
+VARIANTS = sorted(path.parent.name for path in GOLDEN.glob("llama/*/config.json"))
+ADAPTERS = sorted(path.parent.name for path in GOLDEN.glob("adapters/*/*.json"))
+
+# Both sides round to float32; measured: up to 3e-6 for logits and kernels, 8e-6 for
+# gradients.
+FLOAT32, FLOAT32_GRADIENT = 1e-5, 5e-5
+FLOAT64 = 1e-12
+
+
+def distance(found, expected) -> float:
+    """max|Δ| / max|expected|."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def load_adapted(name):
+    """`llama/plain` with an adapter, and what PEFT computes with it."""
+    folder = GOLDEN / "adapters" / name
+    model = load_model(GOLDEN / "llama" / "plain", read_adapter_settings(folder))
+    expected = load_file(folder / "expected.safetensors")
+    return model, read_adapter(folder, model), expected
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_decoder_agrees_with_transformers(variant):
+    folder = GOLDEN / "llama" / variant
+    model = load_model(folder, LoraSettings(rank=2))
+    theta = {name: jnp.zeros(shape) for name, shape in model.theta_shapes.items()}
+    expected = load_file(folder / "expected.safetensors")
+    tokens, lengths = expected["tokens"], expected["lengths"]
+    real = np.arange(tokens.shape[1])[None, :] < lengths[:, None]
+
+    hidden = jax.jit(jax.vmap(lambda row: model.hidden(theta, row)))(tokens)
+    logits = jax.vmap(lambda row: model.logits(theta, row))(hidden)
+    assert distance(hidden[real], expected["hidden"][real]) < FLOAT32
+    assert distance(logits[real], expected["logits"][real]) < FLOAT32
+
+
+def test_both_spellings_of_rotary_settings_are_the_same_model(tmp_path):
+    folder = GOLDEN / "llama" / "llama3_rope"
+    shutil.copy(folder / "config_legacy.json", tmp_path / "config.json")
+    assert read_config(tmp_path) == read_config(folder)
+
+
+def test_shards_hold_the_same_model():
+    one, many = (
+        load_model(GOLDEN / "llama" / name, LoraSettings(rank=2)).frozen
+        for name in ("plain", "sharded")
+    )
+    assert one.keys() == many.keys()
+    assert all((one[name] == many[name]).all() for name in one)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_adapter_agrees_with_peft(name):
+    model, theta, expected = load_adapted(name)
+
+    def logits(theta, row):
+        return model.logits(theta, model.hidden(theta, row))
+
+    summed = lambda theta, row: logits(theta, row).mean(axis=0).sum()
+    tokens = expected.pop("tokens")
+    found = jax.vmap(lambda row: logits(theta, row))(tokens)
+    assert distance(found, expected.pop("logits")) < FLOAT32
+
+    gradients = jax.vmap(lambda row: jax.grad(summed)(theta, row))(tokens)
+    assert expected.keys() == {f"base_model.model.{key}.weight" for key in theta}
+    for key, gradient in gradients.items():
+        peft_name = f"base_model.model.{key}.weight"
+        assert distance(gradient, expected[peft_name]) < FLOAT32_GRADIENT, key
+
+
+@pytest.mark.usefixtures("x64")
+def test_mlp_kernels_agree_with_neural_tangents():
+    expected = to_float64(load_file(GOLDEN / "neural_tangents" / "mlp.safetensors"))
+    x, y, full, traced = (expected.pop(key) for key in ("x", "y", "full", "traced"))
+
+    def mlp(w, row):
+        row = jnp.tanh(row @ w["w0"] + w["b0"])
+        return jnp.tanh(row @ w["w1"] + w["b1"]) @ w["w2"] + w["b2"]
+
+    assert distance(gram(mlp, outputs="full")(expected, x, y), full) < FLOAT64
+    assert distance(gram(mlp)(expected, x, y), traced) < FLOAT64
+
+
+def test_language_model_kernel_agrees_with_neural_tangents():
+    expected = load_file(GOLDEN / "neural_tangents" / "lm.safetensors")
+    model, theta, _ = load_adapted("default")
+    xs, ys = (
+        Batch(
+            jnp.asarray(expected[side]),
+            jnp.ones(expected[side].shape, bool),
+            jnp.asarray(expected[f"weights_{side}"]),
+        )
+        for side in ("x", "y")
+    )
+    found = gram(PooledLogits(model, model.config.vocab_size))(theta, xs, ys)
+    assert distance(found, expected["traced"]) < FLOAT32
