@@ -14,6 +14,8 @@ from jaxtyping import Float
 
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
+from ntkjax.notation import OutputFn
+from ntkjax.outputs.pooled import PooledHidden, PooledLogits
 
 
 # Above this the identity of R^V alone would take gigabytes, and the exact kernel V
@@ -84,3 +86,10 @@ def read_readout(model: LanguageModel, vocab_size: int | None = None) -> Readout
             f"example (at most {_LARGEST_LOGIT_PATH} are tried): leave lm_head out."
         )
     return Readout(np.eye(V, dtype=np.float32), obstacle=obstacle)
+
+
+def readout_function(model: LanguageModel, readout: Readout) -> OutputFn:
+    """The base output function that the probes of `readout` act on."""
+    if readout.obstacle:
+        return PooledLogits(model, readout.vocab_size)
+    return PooledHidden(model)

@@ -44,15 +44,9 @@ class ShiftSketch:
     def __call__(self, vector: Float[Array, " P"]) -> Float[Array, " k"]:
         blocks, k = self.signs.shape
         padded = jnp.pad(vector, (0, blocks * k - vector.size)).reshape(blocks, k)
-
-        def add(total, row):
-            numbers, signs, shift = row
-            signed = numbers * signs.astype(vector.dtype)
-            twice = jnp.concatenate([signed, signed])
-            return total + jax.lax.dynamic_slice(twice, (k - shift,), (k,)), None
-
-        zero = jnp.zeros((k,), vector.dtype)
-        return jax.lax.scan(add, zero, (padded, self.signs, self.shifts))[0]
+        signed = padded * self.signs.astype(vector.dtype)
+        source = (jnp.arange(k)[None, :] - self.shifts[:, None]) % k
+        return jnp.take_along_axis(signed, source, axis=1).sum(axis=0)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["key"], meta_fields=["size"])
@@ -77,14 +71,19 @@ class RademacherSketch:
         def add(total, row):
             index, numbers = row
             own_key = jax.random.fold_in(self.key, index)
-            shape = (_CHUNK, self.size)
-            signs = jax.random.rademacher(own_key, shape, dtype=jnp.int8)
-            return total + numbers @ signs.astype(vector.dtype), None
+            return total + numbers @ _signs(own_key, self.size, vector.dtype), None
 
         zero = jnp.zeros((self.size,), vector.dtype)
         rows = (jnp.arange(chunks), padded.reshape(chunks, _CHUNK))
         total = jax.lax.scan(add, zero, rows)[0]
         return total * jnp.asarray(self.size**-0.5, vector.dtype)
+
+
+def _signs(key: Key[Array, ""], size: int, dtype) -> Float[Array, "chunk k"]:
+    """Signs of one chunk, 32 from each random word."""
+    words = jax.random.bits(key, (_CHUNK, -(-size // 32)), jnp.uint32)
+    bits = (words[:, :, None] >> jnp.arange(32, dtype=jnp.uint32)) & jnp.uint32(1)
+    return 2 * bits.reshape(_CHUNK, -1)[:, :size].astype(dtype) - 1
 
 
 Sketch = ShiftSketch | RademacherSketch

@@ -43,6 +43,11 @@ _EMPTY = (None, False, "none", [], {})
 _PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal", None)
 
 
+def adapter_files(folder: Path) -> list[Path]:
+    """The files that decide what an adapter computes."""
+    return [path for path in (folder / CONFIG, folder / WEIGHTS) if path.exists()]
+
+
 def read_adapter_settings(folder: Path) -> LoraSettings:
     """Rank, α, targets and scaling of a PEFT adapter.
 

@@ -14,6 +14,7 @@ from ntkjax.errors import InputError
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+FLOATS = {"float64", "float32", "float16", "bfloat16"}
 
 
 class Checkpoint:
@@ -26,9 +27,9 @@ class Checkpoint:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.file_of = (
-            _indexed(folder) if (folder / INDEX).exists() else _single(folder)
-        )
+        # Where both exist, transformers reads the single file.
+        sharded = (folder / INDEX).exists() and not (folder / SINGLE).exists()
+        self.file_of = _indexed(folder) if sharded else _single(folder)
 
     def read(self, name: str) -> np.ndarray:
         """One tensor, checked to be finite."""
@@ -53,7 +54,12 @@ def open_safetensors(path: Path):
 
 
 def require_finite(array: np.ndarray, name: str, path: Path) -> None:
-    """Raises `InputError` if the tensor holds NaN or infinity."""
+    """Raises `InputError` if the tensor holds NaN, infinity or no floats at all."""
+    if array.dtype.name not in FLOATS:
+        raise InputError(
+            f"{path}: tensor {name!r} is {array.dtype.name}; quantized weights cannot "
+            "be read, only floating-point numbers of 16 bits or more."
+        )
     wide = array.astype(np.float32) if array.dtype.itemsize < 4 else array
     bad = int(np.size(wide) - np.count_nonzero(np.isfinite(wide)))
     if bad:
@@ -76,11 +82,13 @@ def _single(folder: Path) -> dict[str, str]:
 def _indexed(folder: Path) -> dict[str, str]:
     path = folder / INDEX
     try:
-        listed: dict[str, str] = json.loads(path.read_bytes())["weight_map"]
+        listed: dict[str, str] = dict(json.loads(path.read_bytes())["weight_map"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: no valid index ({error!r}).") from error
+    if not listed or not all(isinstance(shard, str) for shard in listed.values()):
+        raise InputError(f"{path}: no valid index (weight_map must name files).")
     for shard in sorted(set(listed.values())):
-        if Path(shard).name != shard:
+        if Path(shard).name != shard or shard in ("", ".."):
             raise InputError(f"{path}: shard {shard!r} is not a plain file name.")
         with open_safetensors(folder / shard) as file:
             found = set(file.keys())

@@ -68,7 +68,7 @@ def read_config(folder: Path) -> ModelConfig:
     if not isinstance(raw, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(raw).__name__}.")
     model_type = raw.get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise InputError(
             f"{path}: model_type {model_type!r} is not supported; supported are: "
             f"{', '.join(sorted(FAMILIES))}."
@@ -125,6 +125,15 @@ def _llama(keys: _Keys) -> ModelConfig:
             f"{keys.path}: num_attention_heads={num_heads} is no multiple of "
             f"num_key_value_heads={num_kv_heads}."
         )
+    head_dim = keys.take("head_dim", int, None)
+    if head_dim is None and hidden_size % num_heads:
+        raise InputError(
+            f"{keys.path}: hidden_size={hidden_size} is no multiple of "
+            f"num_attention_heads={num_heads}, and there is no head_dim."
+        )
+    head_dim = hidden_size // num_heads if head_dim is None else head_dim
+    if head_dim < 2 or head_dim % 2:
+        raise InputError(f"{keys.path}: {head_dim=} must be even and positive.")
     rope_theta, rope_scaling = _rope(keys)
     decoder = DecoderConfig(
         vocab_size=keys.positive("vocab_size"),
@@ -133,7 +142,7 @@ def _llama(keys: _Keys) -> ModelConfig:
         num_layers=keys.positive("num_hidden_layers"),
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
-        head_dim=keys.positive("head_dim", hidden_size // num_heads),
+        head_dim=head_dim,
         max_positions=keys.positive("max_position_embeddings", 2048),
         norm_eps=float(keys.take("rms_norm_eps", (float, int), 1e-6)),
         rope_theta=rope_theta,
@@ -172,21 +181,32 @@ def _activation(keys: _Keys) -> str:
 def _token_id(keys: _Keys, key: str) -> int | None:
     """One token id; of several ends of text (chat models list them) the first."""
     value = keys.take(key, (int, list), None)
-    if isinstance(value, list):
-        return int(value[0]) if value else None
-    return value
+    if not isinstance(value, list):
+        return value
+    if not all(type(one) is int for one in value):
+        raise InputError(f"{keys.path}: key {key!r} must list int, got {value!r}.")
+    return value[0] if value else None
 
 
 def _rope(keys: _Keys) -> tuple[float, Llama3Scaling | None]:
     """Base and scaling, from either spelling of the rotary settings.
 
-    `rope_theta` beside `rope_scaling`, or both inside `rope_parameters`.
+    `rope_theta` beside `rope_scaling`, or both inside `rope_parameters`. A file may say
+    the same thing twice, but not two things.
     """
-    parameters = dict(keys.take("rope_parameters", dict, {}))
-    parameters |= keys.take("rope_scaling", dict, {})
-    inner = _Keys(keys.path, parameters)
-    theta = inner.take("rope_theta", (float, int), None)
-    theta = keys.take("rope_theta", (float, int), theta)
+    new, old = (keys.take(k, dict, {}) for k in ("rope_parameters", "rope_scaling"))
+    if differing := sorted(k for k in new.keys() & old.keys() if new[k] != old[k]):
+        raise InputError(
+            f"{keys.path}: rope_parameters and rope_scaling differ in "
+            f"{', '.join(differing)}."
+        )
+    inner = _Keys(keys.path, {**new, **old})
+    inside = inner.take("rope_theta", (float, int), None)
+    theta = keys.take("rope_theta", (float, int), inside)
+    if inside is not None and theta != inside:
+        raise InputError(
+            f"{keys.path}: rope_theta is {theta}, but {inside} in the rotary settings."
+        )
     old_name = inner.take("type", str, "default")
     kind = inner.take("rope_type", str, old_name)
     scaling = None

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 
 from ntkjax.errors import InputError
 from ntkjax.models.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ def find_model(model: str) -> Path:
     Raises:
         InputError: If there is no such folder and no such model on the hub.
     """
-    folder = Path(model).expanduser()
+    folder = Path(os.path.expanduser(model))  # `Path.expanduser` may raise
     if folder.is_dir():
         return folder
     if folder.exists():
@@ -49,6 +50,11 @@ def find_model(model: str) -> Path:
     return Path(found)
 
 
+def model_files(folder: Path) -> list[Path]:
+    """The files that decide what a model computes, its tokenizer's included."""
+    return [*folder.glob("*.safetensors"), *folder.glob("*.json")]
+
+
 def load_model(folder: Path, lora: LoraSettings, dtype=jnp.float32) -> LanguageModel:
     """The model with its frozen weights; θ is made by `initial_theta` or an adapter.
 
@@ -61,10 +67,11 @@ def load_model(folder: Path, lora: LoraSettings, dtype=jnp.float32) -> LanguageM
     graphdef, _, shapes = split_model(config, lora, dtype)
     checkpoint = Checkpoint(folder)
     names = {n for n in checkpoint.file_of if not RECOMPUTED.fullmatch(n)}
-    if config.tie_embeddings and "lm_head.weight" in names:
+    if config.tie_embeddings:
         names.discard("lm_head.weight")
-        _require_tied(checkpoint)
     _require_same_names(folder, expected=set(shapes), found=names)
+    if config.tie_embeddings and "lm_head.weight" in checkpoint.file_of:
+        _require_tied(checkpoint)
     frozen = {}
     for name, shape in shapes.items():
         array = checkpoint.read(name)
@@ -79,7 +86,7 @@ def load_model(folder: Path, lora: LoraSettings, dtype=jnp.float32) -> LanguageM
 
 def _require_tied(checkpoint: Checkpoint) -> None:
     head = checkpoint.read("lm_head.weight")
-    if not (head == checkpoint.read("model.embed_tokens.weight")).all():
+    if not np.array_equal(head, checkpoint.read("model.embed_tokens.weight")):
         raise InputError(
             f"{checkpoint.folder}: config.json ties the head to the embedding, but the "
             "checkpoint has a different lm_head.weight."

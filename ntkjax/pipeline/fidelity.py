@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -14,19 +13,20 @@ from ntkjax.data.examples import choose, read_examples
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
-from ntkjax.fidelity.compare import KernelFidelity, compare
 from ntkjax.fidelity.cosines import output_cosines
-from ntkjax.fidelity.measure import channel_grams, output_blocks
+from ntkjax.fidelity.measure import output_blocks
+from ntkjax.fidelity.study import KernelValues, against, kernel_values
 from ntkjax.kernels.exact import chosen_tokens
 from ntkjax.kernels.probe_kernel import ProbeKernel, shared_channels
-from ntkjax.kernels.readout import Readout, read_readout
+from ntkjax.kernels.readout import Readout, read_readout, readout_function
 from ntkjax.kernels.table import DEFAULT_KERNELS, named_kernel
 from ntkjax.math.bootstrap import bootstrap_rows
+from ntkjax.math.ranking import chance_overlap
 from ntkjax.math.sketches import SKETCHES, Sketch
-from ntkjax.models.adapter import read_adapter, write_adapter
+from ntkjax.models.adapter import adapter_files, read_adapter, write_adapter
 from ntkjax.models.coverage import Coverage, coverage
-from ntkjax.models.loading import find_model
-from ntkjax.outputs.pooled import PooledHidden, PooledLogits
+from ntkjax.models.loading import find_model, model_files
+from ntkjax.models.lora import LoraSettings
 from ntkjax.pipeline import environment
 from ntkjax.pipeline.progress import progress
 from ntkjax.pipeline.setup import (
@@ -42,6 +42,7 @@ from ntkjax.store.atomic import write_atomically, write_json, write_tensors
 from ntkjax.store.run_directory import (
     hash_files,
     open_run,
+    plain_values,
     read_json,
     write_manifest,
 )
@@ -136,25 +137,33 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     readout = read_readout(prepared.model, vocab_size)
     kernels = _kernels(settings, readout)
     clock.lap("load model")
-    out = open_run(settings.out, _plain(settings, lora), _inputs(settings, folder))
+    out = _open(settings, lora, folder)
     table = coverage(prepared.model)
     if (out / RESULT).exists():
         return FidelityRun(read_json(out / RESULT), table, reused=True)
 
-    measured = _measure(settings, prepared, readout, kernels, texts, clock)
-    result = _result(settings, prepared, readout, kernels, texts, measured, clock)
-    _write(settings, out, prepared, texts, measured, result, readout)
+    found = _measure(settings, prepared, readout, kernels, texts, clock)
+    result = _result(settings, prepared, readout, texts, found, clock)
+    arrays = {name: kernel.values for name, kernel in found.kernels.items()}
+    if found.second is not None:
+        arrays["exact@compare_adapter"] = found.second.values
+    write_tensors(out / "kernels.safetensors", arrays)
+    write_adapter(out / "adapter", prepared.theta, prepared.model, settings.model)
+    write_json(out / "examples.json", _examples(texts, settings.pooling))
+    write_manifest(out, {"command": "fidelity", **_facts(result)})
+    page = lambda path: write_fidelity_page(result, arrays, path)
+    write_atomically(out / "report.html", page)
+    write_json(out / RESULT, result)  # last: it marks the run as finished
     return FidelityRun(result, table, reused=False)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """Arrays of one run: values [n, m] and diagonals [n] by kernel name."""
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Kernels by name, cosine blocks [n, c, c], the exact kernel at adapter B."""
 
-    values: dict[str, np.ndarray]
-    diagonals: dict[str, np.ndarray]
+    kernels: dict[str, KernelValues]
     blocks: np.ndarray
-    stability: tuple[np.ndarray, np.ndarray] | None
+    second: KernelValues | None
 
 
 def _measure(
@@ -164,92 +173,62 @@ def _measure(
     kernels: list[ProbeKernel],
     texts: dict[str, list[TokenizedExample]],
     clock: "_Clock",
-) -> _Measured:
+) -> _Found:
     mesh = data_mesh()
-    base = _base(prepared, readout)
+    base = readout_function(prepared.model, readout)
     queries = make_batch(texts["queries"], settings.pooling)
     candidates = make_batch(texts["candidates"], settings.pooling)
-    probes, weights = shared_channels(kernels)
-    sketches = _sketches(settings, count(prepared.theta))
-    with progress("kernels", probes.shape[1], "channels") as advance:
-        grams = channel_grams(
-            base,
-            prepared.theta,
-            queries,
-            candidates,
-            probes,
-            tuple(sketches.values()),
-            mesh=mesh,
-            advance=advance,
-        )
-    values, diagonals = {}, {}
-    for index, sketch in enumerate(["", *sketches]):
-        for name, channel_weights in weights.items():
-            if sketch and name not in _SKETCHED:
-                continue
-            full = f"{name}·{sketch}" if sketch else name
-            cross, own = grams.cross[index], grams.own[index]
-            values[full] = np.tensordot(channel_weights, cross, axes=1)
-            diagonals[full] = channel_weights @ own
-    clock.lap("kernels")
 
-    tokens = _sample_tokens(settings, readout)
-    cosine_probes = chosen_tokens(readout, tokens).probes
-    blocks = output_blocks(base, prepared.theta, queries, cosine_probes, mesh=mesh)
-    clock.lap("cosines")
-
-    stability = None
-    if settings.compare_adapter is not None:
-        other = read_adapter(settings.compare_adapter, prepared.model)
-        exact = kernels[0]
-        with progress("second adapter", exact.num_outputs, "channels") as advance:
-            grams = channel_grams(
+    def values(what: str, theta, kernels: list[ProbeKernel], sketches: dict):
+        total = shared_channels(kernels)[0].shape[1]
+        with progress(what, total, "channels") as advance:
+            return kernel_values(
                 base,
-                other,
+                theta,
                 queries,
                 candidates,
-                exact.probes,
+                kernels,
+                sketches,
                 mesh=mesh,
                 advance=advance,
             )
-        stability = grams.cross[0].sum(axis=0), grams.own[0].sum(axis=0)
+
+    sketches = _sketches(settings, count(prepared.theta))
+    found = values("kernels", prepared.theta, kernels, sketches)
+    clock.lap("kernels")
+    probes = chosen_tokens(readout, _sample_tokens(settings, readout)).probes
+    blocks = output_blocks(base, prepared.theta, queries, probes, mesh=mesh)
+    clock.lap("cosines")
+    second = None
+    if settings.compare_adapter is not None:
+        theta = read_adapter(settings.compare_adapter, prepared.model)
+        second = values("second adapter", theta, kernels[:1], {})["exact"]
         clock.lap("second adapter")
-    return _Measured(values, diagonals, blocks, stability)
+    return _Found(found, blocks, second)
 
 
 def _result(
     settings: FidelitySettings,
     prepared: Prepared,
     readout: Readout,
-    kernels: list[ProbeKernel],
     texts: dict[str, list[TokenizedExample]],
-    measured: _Measured,
+    found: _Found,
     clock: "_Clock",
 ) -> dict:
     resamples = bootstrap_rows(settings.num_queries, _RESAMPLES, settings.seed)
-    size = {kernel.name: kernel.num_outputs for kernel in kernels}
-    exact, exact_own = measured.values["exact"], measured.diagonals["exact"]
+    exact = found.kernels["exact"]
 
-    def against_exact(name: str, values: np.ndarray, own: np.ndarray) -> KernelFidelity:
-        num_outputs = size[name.split("·")[0]]
-        cost = 1 + num_outputs  # F + s·B, B about one F
-        top = settings.top
-        return compare(
-            name, cost, num_outputs, values, exact, own, exact_own, resamples, top
-        )
+    def row(name: str, other: KernelValues) -> dict:
+        return against(exact, other, name, resamples, settings.top).as_dict()
 
-    rows = {
-        name: against_exact(name, values, measured.diagonals[name]).as_dict()
-        for name, values in measured.values.items()
-    }
+    rows = {name: row(name, other) for name, other in found.kernels.items()}
     stability = None
-    if measured.stability is not None:
-        other = against_exact("exact", *measured.stability)
-        name = f"exact at {settings.compare_adapter}"
-        stability = replace(other, name=name).as_dict()
-    cosines = output_cosines(measured.blocks, resamples).as_dict()
+    if found.second is not None:
+        stability = row(f"exact at {settings.compare_adapter}", found.second)
+    cosines = output_cosines(found.blocks, resamples).as_dict()
     clock.lap("statistics")
     model = prepared.model.config
+    cut = {what: sum(e.was_cut for e in examples) for what, examples in texts.items()}
     return {
         "model": settings.model,
         "adapter": _text(settings.adapter),
@@ -258,15 +237,12 @@ def _result(
         "candidates": str(settings.candidates),
         "num_queries": settings.num_queries,
         "num_candidates": settings.num_candidates,
-        "num_cut": {
-            name: sum(example.was_cut for example in examples)
-            for name, examples in texts.items()
-        },
+        "num_cut": cut,
         "max_length": settings.max_length,
         "pooling": settings.pooling,
         "seed": settings.seed,
         "top": settings.top,
-        "chance_overlap": settings.top / settings.num_candidates,
+        "chance_overlap": chance_overlap(settings.top, settings.num_candidates),
         "num_parameters": count(prepared.theta),
         "vocab_size": readout.vocab_size,
         "padded_rows": model.vocab_size - readout.vocab_size,
@@ -284,40 +260,14 @@ def _result(
     }
 
 
-def _write(
-    settings: FidelitySettings,
-    out: Path,
-    prepared: Prepared,
-    texts: dict[str, list[TokenizedExample]],
-    measured: _Measured,
-    result: dict,
-    readout: Readout,
-) -> None:
-    arrays = dict(measured.values)
-    if measured.stability is not None:
-        arrays["exact@compare_adapter"] = measured.stability[0]
-    write_tensors(out / "kernels.safetensors", arrays)
-    write_adapter(out / "adapter", prepared.theta, prepared.model, settings.model)
-    write_json(out / "examples.json", _examples(texts, settings.pooling))
-    write_manifest(
-        out,
-        {
-            "command": "fidelity",
-            "versions": result["versions"],
-            "device": result["device"],
-            "precision": result["precision"],
-            "seed": settings.seed,
-            "padded_head_rows_left_out": result["padded_rows"],
-            "cut_examples": result["num_cut"],
-            "readout": result["readout"],
-            "readout_note": result["readout_note"],
-        },
-    )
-    write_atomically(
-        out / "report.html",
-        lambda path: write_fidelity_page(result, measured.values, path),
-    )
-    write_json(out / RESULT, result)  # last: it marks the run as finished
+def _facts(result: dict) -> dict:
+    """What a manifest says of a run beside its settings."""
+    names = ("versions", "device", "precision", "seed", "readout", "readout_note")
+    return {
+        **{name: result[name] for name in names},
+        "padded_head_rows_left_out": result["padded_rows"],
+        "cut_examples": result["num_cut"],
+    }
 
 
 def _check(settings: FidelitySettings) -> None:
@@ -374,12 +324,6 @@ def _possible(name: str, readout: Readout) -> bool:
     return int(name.split("_")[1]) <= readout.eigenpairs[0].size
 
 
-def _base(prepared: Prepared, readout: Readout) -> PooledHidden | PooledLogits:
-    if readout.obstacle:
-        return PooledLogits(prepared.model, readout.vocab_size)
-    return PooledHidden(prepared.model)
-
-
 def _parse_sketch(spec: str) -> tuple[str, int]:
     kind, _, size = spec.partition(":")
     if kind not in SKETCHES or not size.isdigit() or int(size) < 1:
@@ -420,33 +364,20 @@ def _examples(texts: dict[str, list[TokenizedExample]], pooling: str) -> dict:
     }
 
 
-def _plain(settings: FidelitySettings, lora) -> dict:
-    """Resolved settings as plain values, without the place they are written to."""
-    values = asdict(replace(settings, lora=lora))
-    del values["out"]
-    return {key: _plain_value(value) for key, value in values.items()}
-
-
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain_value(inner) for key, inner in value.items()}
-    if isinstance(value, tuple):
-        return [_plain_value(inner) for inner in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _inputs(settings: FidelitySettings, folder: Path) -> dict[str, str]:
-    """Hashes of everything that was read."""
-    hashes = {
-        "model": hash_files([*folder.glob("*.safetensors"), *folder.glob("*.json")]),
-        "queries": hash_files([settings.queries]),
-        "candidates": hash_files([settings.candidates]),
+def _open(settings: FidelitySettings, lora: LoraSettings, folder: Path) -> Path:
+    """The run directory, claimed for these settings and these inputs."""
+    files = {
+        "model": model_files(folder),
+        "queries": [settings.queries],
+        "candidates": [settings.candidates],
     }
     for name in ("adapter", "compare_adapter"):
         adapter = getattr(settings, name)
         if adapter is not None:
-            hashes[name] = hash_files(list(adapter.glob("adapter_*")))
-    return hashes
+            files[name] = adapter_files(adapter)
+    hashes = {name: hash_files(paths) for name, paths in files.items()}
+    resolved = plain_values(replace(settings, lora=lora), without=("out",))
+    return open_run(settings.out, resolved, hashes)
 
 
 def _text(path: Path | None) -> str | None:

@@ -25,8 +25,8 @@ from ntkjax.pipeline import environment
 _TOLERANCE = 1e-4
 # Standard deviations by which a sketch may miss (one-sided chance 3e-7 at 5).
 _DEVIATIONS = 6.0
-# (examples, tokens): jaxlib 0.10.2 is wrong for the first, and at 32 tokens only when
-# several examples are computed side by side.
+# (examples, tokens): several shapes, since jaxlib 0.10.2 was right for one example and
+# wrong for two side by side.
 _SHAPES = ((1, 64), (2, 32))
 
 

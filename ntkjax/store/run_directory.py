@@ -5,6 +5,7 @@ device, precision, hashes of the inputs. A directory of other settings or other 
 is refused with the first difference; the same ones may run again.
 """
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -75,6 +76,20 @@ def hash_files(paths: list[Path]) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.name} {digest}\n".encode())
     return total.hexdigest()
+
+
+def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A settings dataclass as dicts, lists, strings and numbers, ready for YAML."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(inner) for key, inner in value.items()}
+        if isinstance(value, tuple):
+            return [plain(inner) for inner in value]
+        return str(value) if isinstance(value, Path) else value
+
+    values = dataclasses.asdict(settings)
+    return {key: plain(value) for key, value in values.items() if key not in without}
 
 
 def _require_same(
