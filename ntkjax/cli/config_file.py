@@ -50,9 +50,17 @@ def _mapping(path: Path, node: yaml.Node, settings_type: type) -> dict[str, Any]
             inner: Any = hint
             values[name] = inner(**_mapping(path, value_node, inner))
             continue
-        value = yaml.SafeLoader("").construct_object(value_node, deep=True)
-        values[name] = _converted(path, value_node, key_node.value, value, hint)
+        values[name] = _value(path, value_node, key_node.value, hint)
     return values
+
+
+def _value(path: Path, node: yaml.Node, key: str, hint: Any) -> Any:
+    try:
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError) as error:  # a tag, or a date that is none
+        reason = getattr(error, "problem", None) or error
+        raise _error(path, node, f"{key}: {reason}") from error
+    return _converted(path, node, key, value, hint)
 
 
 def _converted(path: Path, node: yaml.Node, key: str, value: Any, hint: Any) -> Any:

@@ -16,7 +16,9 @@ def fidelity(settings: FidelitySettings) -> int:
     console.print(fidelity_table(run.result))
     page = settings.out / "report.html"
     again = " (finished before with the same settings; read again)" * run.reused
-    console.print(f"report: {page}{again}", markup=False, highlight=False)
+    console.print(
+        f"report: {page}{again}", markup=False, highlight=False, soft_wrap=True
+    )
     return 0
 
 
@@ -39,4 +41,4 @@ def _print_facts(console: Console, run: FidelityRun) -> None:
     if result["readout_note"]:
         lines.append(f"full-logit path: {result['readout_note']}")
     for line in lines:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

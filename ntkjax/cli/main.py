@@ -8,13 +8,17 @@ import contextlib
 import dataclasses
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ntkjax.errors import InputError
+
+
+_NOTE = "Every flag can also stand in a YAML file given by --config FILE.yaml."
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def script() -> NoReturn:
+    """The installed command: `main`, deaf to a second Ctrl-C while it shuts down."""
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
+
+
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
@@ -93,24 +104,41 @@ def _parse(name: str, settings_type: type, arguments: list[str]) -> Any:
     arguments, config = _take_config(arguments)
     given = {}
     if config is not None:
-        required = {
-            field.name: tyro.MISSING
-            for field in dataclasses.fields(settings_type)
-            if field.default is dataclasses.MISSING
-            and field.default_factory is dataclasses.MISSING
-        }
         found = read_config_file(config, settings_type)
-        given["default"] = settings_type(**{**required, **found})
+        given["default"] = _unfinished(settings_type, found, tyro.MISSING)
+    summary = (settings_type.__doc__ or "").partition("\n")[0]
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
             return tyro.cli(
-                settings_type, prog=f"ntkjax {name}", args=arguments, **given
+                settings_type,
+                prog=f"ntkjax {name}",
+                description=f"{summary} {_NOTE}",
+                args=arguments,
+                **given,
             )
     except SystemExit as stop:
         if not stop.code:
             raise
         raise InputError(_one_line(printed.getvalue())) from None
+
+
+def _unfinished(settings_type: type, found: dict[str, Any], missing: Any) -> Any:
+    """Settings with `missing` where a flag is required and not found.
+
+    Not by the constructor, since `missing` is of no field's type.
+    """
+    settings = object.__new__(settings_type)
+    for field in dataclasses.fields(settings_type):
+        value = missing
+        if field.name in found:
+            value = found[field.name]
+        elif field.default is not dataclasses.MISSING:
+            value = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            value = field.default_factory()
+        object.__setattr__(settings, field.name, value)
+    return settings
 
 
 def _one_line(box: str) -> str:

@@ -27,9 +27,17 @@ def one_cpu_device_per_core(most: int = 8) -> None:
 
 
 def data_mesh(num_devices: int | None = None) -> Mesh:
-    """A mesh of local devices along the axis `data`."""
-    devices = jax.local_devices()[:num_devices]
-    return Mesh(np.array(devices), (DATA_AXIS,))
+    """A mesh of local devices, by default all, along the axis `data`.
+
+    Raises:
+        ValueError: If there are not that many.
+    """
+    devices = jax.local_devices()
+    if num_devices is not None and not 1 <= num_devices <= len(devices):
+        raise ValueError(
+            f"a mesh of {num_devices} devices: expected 1 to {len(devices)}."
+        )
+    return Mesh(np.array(devices[:num_devices]), (DATA_AXIS,))
 
 
 def replicate(tree, mesh: Mesh):

@@ -25,6 +25,20 @@ from ntkjax.outputs.pooled import Probed
 _CHANNELS_PER_DEVICE = 8
 
 
+class NonFiniteKernel(FloatingPointError):
+    """A kernel value that is NaN or infinite, and whose it is.
+
+    Attributes:
+        query: Index of the query.
+        candidate: Index of the candidate, None where the query met itself.
+    """
+
+    def __init__(self, query: int, candidate: int | None):
+        self.query, self.candidate = query, candidate
+        other = "itself" if candidate is None else f"candidate {candidate}"
+        super().__init__(f"the kernel of query {query} with {other} is not finite.")
+
+
 class ChannelGrams(NamedTuple):
     """Per channel and inner product (the plain one first, then each sketch).
 
@@ -64,7 +78,7 @@ def channel_grams(
         advance: Called with the number of channels done.
 
     Raises:
-        FloatingPointError: If a value is not finite.
+        NonFiniteKernel: If a value is not finite.
     """
     num_channels = probes.shape[1]
     chunk = _CHANNELS_PER_DEVICE * mesh.size
@@ -147,11 +161,8 @@ def _vjp_batch(mesh: Mesh) -> int:
     return 1 if mesh.devices.flat[0].platform == "cpu" else _CHANNELS_PER_DEVICE
 
 
-def _require_finite(*arrays: np.ndarray) -> None:
-    for array in arrays:
-        if not np.isfinite(array).all():
-            where = np.argwhere(~np.isfinite(array))[0]
-            raise FloatingPointError(
-                f"a kernel value is not finite (index {where.tolist()} of "
-                "[inner product, channel, query, candidate])."
-            )
+def _require_finite(cross: np.ndarray, own: np.ndarray) -> None:
+    for place in np.argwhere(~np.isfinite(own))[:1].tolist():
+        raise NonFiniteKernel(place[-1], None)
+    for place in np.argwhere(~np.isfinite(cross))[:1].tolist():
+        raise NonFiniteKernel(*place[-2:])

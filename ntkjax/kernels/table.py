@@ -38,6 +38,18 @@ DEFAULT_KERNELS = (
 )
 
 
+def possible_kernels(readout: Readout) -> tuple[str, ...]:
+    """The default kernels that this readout allows."""
+
+    def possible(name: str) -> bool:
+        if not name.startswith(("spectral", "deflated")):
+            return True
+        rank = int(name.split("_")[1])
+        return not readout.obstacle and rank <= readout.eigenpairs[0].size
+
+    return tuple(filter(possible, DEFAULT_KERNELS))
+
+
 def named_kernel(name: str, readout: Readout, seed: int) -> ProbeKernel:
     """The kernel of that name; `centered_` in front centers the readout.
 

@@ -42,8 +42,10 @@ def kendall(a: Float[np.ndarray, " m"], b: Float[np.ndarray, " m"]) -> float:
     _check_scores(a, b)
     if _is_constant(a) or _is_constant(b):
         return 0.0
-    # The p-value is not used; "asymptotic" is the fast way to it. Rounding takes away
-    # the last bits, which keep τ of two equal orders from being exactly 1.
+    if len(a) == 2:  # scipy's p-value, which is not used, divides by zero
+        return 1.0 if (a[0] < a[1]) == (b[0] < b[1]) else -1.0
+    # "asymptotic" is the fast way to the p-value. Rounding takes away the last bits,
+    # which keep τ of two equal orders from being exactly 1.
     found = stats.kendalltau(a, b, method="asymptotic")
     return round(float(found.statistic), 12)  # pyright: ignore[reportAttributeAccessIssue]
 

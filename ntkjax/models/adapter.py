@@ -6,6 +6,7 @@ PEFT names a matrix `base_model.model.<module>.lora_A.weight`; in θ it is
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +40,6 @@ _HARMLESS = {
     "runtime_config",
     "task_type",
 }
-_EMPTY = (None, False, "none", [], {})
 _PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal", None)
 
 
@@ -61,26 +61,35 @@ def read_adapter_settings(folder: Path) -> LoraSettings:
         raw = json.loads(path.read_bytes())
         kind, rank, alpha = raw.pop("peft_type"), raw.pop("r"), raw.pop("lora_alpha")
         targets = raw.pop("target_modules")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
             f"--adapter {folder}: {CONFIG} is missing or incomplete ({error!r}); "
             "expected a PEFT LoRA adapter."
         ) from error
     if kind != "LORA":
         raise InputError(f"{path}: peft_type {kind!r} is not supported, only LORA is.")
-    rslora = bool(raw.pop("use_rslora", False))
+    rslora = raw.pop("use_rslora", False)
     start = raw.pop("init_lora_weights", True)
     if start not in _PLAIN_STARTS:
         raise InputError(
             f"{path}: init_lora_weights={start!r} changes the base model's weights; "
             "convert the adapter to plain LoRA first."
         )
-    unknown = {k: v for k, v in raw.items() if k not in _HARMLESS and v not in _EMPTY}
+    unknown = {k: v for k, v in raw.items() if k not in _HARMLESS and not _is_empty(v)}
     if unknown:
         pairs = ", ".join(f"{k}={v!r}" for k, v in sorted(unknown.items()))
         raise InputError(f"{path}: not supported: {pairs}.")
-    targets = (targets,) if isinstance(targets, str) else tuple(sorted(targets))
-    settings = LoraSettings(int(rank), float(alpha), targets, rslora)
+    names = [targets] if isinstance(targets, str) else targets
+    is_list = isinstance(names, list) and all(isinstance(n, str) for n in names)
+    for key, value, wanted, right in (
+        ("r", rank, "int", type(rank) is int),
+        ("lora_alpha", alpha, "int or float", type(alpha) in (int, float)),
+        ("use_rslora", rslora, "bool", type(rslora) is bool),
+        ("target_modules", targets, "str or a list of str", is_list),
+    ):
+        if not right:
+            raise InputError(f"{path}: key {key!r} must be {wanted}, got {value!r}.")
+    settings = LoraSettings(rank, float(alpha), tuple(sorted(names)), rslora)
     check_settings(settings)
     return settings
 
@@ -141,6 +150,11 @@ def write_adapter(
     arrays = {_peft_name(name): np.asarray(leaf) for name, leaf in theta.items()}
     write_tensors(folder / WEIGHTS, arrays)
     write_json(folder / CONFIG, config)
+
+
+def _is_empty(value: Any) -> bool:
+    # 0 is a value (`layers_to_transform: 0` is the first layer), though 0 == False.
+    return value is None or value is False or value in ("none", [], {})
 
 
 def _theta_name(name: str) -> str:

@@ -217,10 +217,18 @@ def _rope(keys: _Keys) -> tuple[float, Llama3Scaling | None]:
             high_freq_factor=float(inner.take("high_freq_factor", (float, int))),
             original_max_positions=inner.take("original_max_position_embeddings", int),
         )
+        if not 0 < scaling.low_freq_factor < scaling.high_freq_factor:
+            raise InputError(
+                f"{keys.path}: rope needs 0 < low_freq_factor < high_freq_factor, got "
+                f"{scaling.low_freq_factor} and {scaling.high_freq_factor}."
+            )
     elif kind != "default":
         raise InputError(
             f"{keys.path}: rope_type {kind!r} is not supported; supported are: "
             "default, llama3."
         )
     inner.done()
-    return float(10_000.0 if theta is None else theta), scaling
+    theta = float(10_000.0 if theta is None else theta)
+    if theta <= 0 or (scaling and scaling.factor <= 0):
+        raise InputError(f"{keys.path}: rope_theta and factor must be positive.")
+    return theta, scaling

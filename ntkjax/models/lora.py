@@ -12,6 +12,7 @@ A is drawn uniformly from ±1/√in, B is zero: at the start the model is unchan
 matrices; the names are those of the Hugging Face modules.
 """
 
+import math
 import re
 import zlib
 from dataclasses import dataclass
@@ -63,8 +64,10 @@ def check_settings(settings: LoraSettings) -> None:
     """Raises `InputError` for a rank below 1, an α that is not positive, no targets."""
     if settings.rank < 1:
         raise InputError(f"--lora.rank must be at least 1, got {settings.rank}.")
-    if not settings.alpha > 0:
-        raise InputError(f"--lora.alpha must be positive, got {settings.alpha}.")
+    if not 0 < settings.alpha < math.inf:
+        raise InputError(
+            f"--lora.alpha must be positive and finite, got {settings.alpha}."
+        )
     if not settings.targets:
         raise InputError("--lora.targets is empty: name at least one module.")
 
@@ -106,9 +109,10 @@ def linear_modules(model: CausalLM) -> dict[str, Linear]:
     found = {}
     for index, layer in enumerate(model.model.layers):
         for part in ("self_attn", "mlp"):
-            for name, module in vars(getattr(layer, part)).items():
-                if isinstance(module, Linear):
-                    found[f"model.layers.{index}.{part}.{name}"] = module
+            # NNX may give the attributes back in alphabetical order.
+            modules = vars(getattr(layer, part))
+            for name in filter(modules.__contains__, LAYER_MATRICES):
+                found[f"model.layers.{index}.{part}.{name}"] = modules[name]
     if model.lm_head is not None:
         found["lm_head"] = model.lm_head
     return found

@@ -1,6 +1,7 @@
 """Versions, device and precision, for manifests and `ntkjax doctor`."""
 
 import importlib.metadata
+import os
 import platform
 
 import jax
@@ -18,9 +19,13 @@ def versions() -> dict[str, str]:
 
 
 def device() -> str:
-    """The local devices in words."""
+    """The local devices in words, and the cores behind them where they are CPUs."""
     devices = jax.local_devices()
-    return f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
+    kind, platform_name = devices[0].device_kind, devices[0].platform
+    if platform_name == "cpu":
+        cores = f"{os.cpu_count()} {platform.machine()} cores"
+        return f"{len(devices)} × {kind} on {cores}"
+    return f"{len(devices)} × {kind} ({platform_name})"
 
 
 def precision() -> str:

@@ -1,8 +1,7 @@
 """`ntkjax fidelity`: exact against approximate kernels, measured and written down."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
@@ -14,21 +13,21 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
 from ntkjax.fidelity.cosines import output_cosines
-from ntkjax.fidelity.measure import output_blocks
+from ntkjax.fidelity.measure import NonFiniteKernel, output_blocks
 from ntkjax.fidelity.study import KernelValues, against, kernel_values
 from ntkjax.kernels.exact import chosen_tokens
 from ntkjax.kernels.probe_kernel import ProbeKernel, shared_channels
 from ntkjax.kernels.readout import Readout, read_readout, readout_function
-from ntkjax.kernels.table import DEFAULT_KERNELS, named_kernel
+from ntkjax.kernels.table import DEFAULT_KERNELS, named_kernel, possible_kernels
 from ntkjax.math.bootstrap import bootstrap_rows
 from ntkjax.math.ranking import chance_overlap
 from ntkjax.math.sketches import SKETCHES, Sketch
-from ntkjax.models.adapter import adapter_files, read_adapter, write_adapter
+from ntkjax.models.adapter import adapter_files, write_adapter
 from ntkjax.models.coverage import Coverage, coverage
 from ntkjax.models.loading import find_model, model_files
 from ntkjax.models.lora import LoraSettings
 from ntkjax.pipeline import environment
-from ntkjax.pipeline.progress import progress
+from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import (
     LoraOptions,
     Prepared,
@@ -50,7 +49,6 @@ from ntkjax.store.run_directory import (
 
 RESULT = "fidelity.json"
 _RESAMPLES = 400
-_SKETCHED = ("summed", "exact")
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     Raises:
         InputError: For anything in flags, files, model or adapter that cannot be used.
     """
-    clock = _Clock()
+    clock = Clock()
     _check(settings)
     folder = find_model(settings.model)
     lora = resolve_lora(settings.lora, settings.adapter)
@@ -130,6 +128,7 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
         folder,
         lora,
         settings.adapter,
+        compare_adapter=settings.compare_adapter,
         dtype=settings.dtype,
         seed=settings.seed,
         vocab_size=vocab_size,
@@ -172,26 +171,22 @@ def _measure(
     readout: Readout,
     kernels: list[ProbeKernel],
     texts: dict[str, list[TokenizedExample]],
-    clock: "_Clock",
+    clock: Clock,
 ) -> _Found:
     mesh = data_mesh()
     base = readout_function(prepared.model, readout)
     queries = make_batch(texts["queries"], settings.pooling)
-    candidates = make_batch(texts["candidates"], settings.pooling)
+    sides = queries, make_batch(texts["candidates"], settings.pooling)
 
     def values(what: str, theta, kernels: list[ProbeKernel], sketches: dict):
         total = shared_channels(kernels)[0].shape[1]
-        with progress(what, total, "channels") as advance:
-            return kernel_values(
-                base,
-                theta,
-                queries,
-                candidates,
-                kernels,
-                sketches,
-                mesh=mesh,
-                advance=advance,
-            )
+        try:
+            with progress(what, total, "channels") as advance:
+                return kernel_values(
+                    base, theta, *sides, kernels, sketches, mesh=mesh, advance=advance
+                )
+        except NonFiniteKernel as error:
+            raise InputError(_whose(error, texts)) from error
 
     sketches = _sketches(settings, count(prepared.theta))
     found = values("kernels", prepared.theta, kernels, sketches)
@@ -200,11 +195,21 @@ def _measure(
     blocks = output_blocks(base, prepared.theta, queries, probes, mesh=mesh)
     clock.lap("cosines")
     second = None
-    if settings.compare_adapter is not None:
-        theta = read_adapter(settings.compare_adapter, prepared.model)
-        second = values("second adapter", theta, kernels[:1], {})["exact"]
+    if prepared.second is not None:
+        second = values("second adapter", prepared.second, kernels[:1], {})["exact"]
         clock.lap("second adapter")
     return _Found(found, blocks, second)
+
+
+def _whose(error: NonFiniteKernel, texts: dict[str, list[TokenizedExample]]) -> str:
+    query = texts["queries"][error.query].id
+    other = "itself"
+    if error.candidate is not None:
+        other = f"candidate {texts['candidates'][error.candidate].id!r}"
+    return (
+        f"the kernel of query {query!r} with {other} is NaN or infinite: the model "
+        "overflows on this text; try --dtype float32, or look at the adapter's scale."
+    )
 
 
 def _result(
@@ -213,7 +218,7 @@ def _result(
     readout: Readout,
     texts: dict[str, list[TokenizedExample]],
     found: _Found,
-    clock: "_Clock",
+    clock: Clock,
 ) -> dict:
     resamples = bootstrap_rows(settings.num_queries, _RESAMPLES, settings.seed)
     exact = found.kernels["exact"]
@@ -280,8 +285,8 @@ def _check(settings: FidelitySettings) -> None:
             f"--top {settings.top}: expected 1 to --num-candidates "
             f"({settings.num_candidates})."
         )
-    if settings.num_candidates < 2:
-        raise InputError("--num-candidates: a ranking needs at least 2 candidates.")
+    if settings.num_candidates < 3:  # scipy cannot take τ of 2
+        raise InputError("--num-candidates: a ranking needs at least 3 candidates.")
     if settings.cosine_tokens < 2:
         raise InputError("--cosine-tokens: cosines need at least 2 outputs.")
     if settings.seed < 0:
@@ -306,22 +311,20 @@ def _read(
 def _kernels(settings: FidelitySettings, readout: Readout) -> list[ProbeKernel]:
     """The exact kernel and the approximate ones.
 
-    Without flags, kernels that the readout rules out are left out; asked for, they are
-    refused.
+    Without --kernels, those that the readout rules out are left out; asked for by name,
+    they are refused.
     """
-    names: Sequence[str] = ("exact", *settings.kernels)
+    names: Sequence[str] = settings.kernels
     if settings.kernels == DEFAULT_KERNELS:
-        names = [name for name in names if _possible(name, readout)]
-    unique = dict.fromkeys(names)
-    return [named_kernel(name, readout, settings.seed) for name in unique]
-
-
-def _possible(name: str, readout: Readout) -> bool:
-    if "spectral" not in name and "deflated" not in name:
-        return True
-    if readout.obstacle:
-        return False
-    return int(name.split("_")[1]) <= readout.eigenpairs[0].size
+        names = possible_kernels(readout)
+    kernels = []
+    for name in dict.fromkeys(("exact", *names)):
+        try:
+            kernels.append(named_kernel(name, readout, settings.seed))
+        except InputError as error:
+            why = str(error).removeprefix("--kernels: ")
+            raise InputError(f"--kernels {name}: {why}") from error
+    return kernels
 
 
 def _parse_sketch(spec: str) -> tuple[str, int]:
@@ -376,22 +379,9 @@ def _open(settings: FidelitySettings, lora: LoraSettings, folder: Path) -> Path:
         if adapter is not None:
             files[name] = adapter_files(adapter)
     hashes = {name: hash_files(paths) for name, paths in files.items()}
-    resolved = plain_values(replace(settings, lora=lora), without=("out",))
+    resolved = plain_values(settings, without=("out",)) | {"lora": plain_values(lora)}
     return open_run(settings.out, resolved, hashes)
 
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self):
-        self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, stage: str) -> None:
-        now = time.monotonic()
-        self.laps[stage] = round(now - self._last, 2)
-        self._last = now

@@ -1,6 +1,6 @@
 """What most commands begin with: a model, its adapter, its tokenizer, its examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -69,12 +69,14 @@ class Prepared:
         model: Frozen weights and graph.
         theta: The adapter in use.
         vocab_size: Token ids that the tokenizer knows, at most the head's rows.
+        second: θ of the adapter to compare with.
     """
 
     config: ModelConfig
     model: LanguageModel
     theta: dict[str, Array]
     vocab_size: int
+    second: dict[str, Array] | None = None
 
 
 def tokenize_files(
@@ -111,6 +113,7 @@ def prepare(
     lora: LoraSettings,
     adapter: Path | None,
     *,
+    compare_adapter: Path | None = None,
     dtype: str,
     seed: int,
     vocab_size: int,
@@ -123,7 +126,29 @@ def prepare(
         theta = initial_theta(model.theta_shapes, jax.random.key(seed))
     else:
         theta = read_adapter(adapter, model)
-    return Prepared(read_config(folder), model, theta, vocab_size)
+    second = None
+    if compare_adapter is not None:
+        second = _read_second_adapter(compare_adapter, model)
+    return Prepared(read_config(folder), model, theta, vocab_size, second)
+
+
+def _read_second_adapter(folder: Path, model: LanguageModel) -> dict[str, Array]:
+    """θ of another adapter of the same shape and scale as the model's own."""
+    try:
+        found, expected = read_adapter_settings(folder), model.lora
+        other = replace(model, lora=found)
+        if other.theta_shapes.keys() == model.theta_shapes.keys():
+            found = replace(found, targets=expected.targets)  # spelled differently
+        for name, value in vars(found).items():
+            if value != getattr(expected, name):
+                raise InputError(
+                    f"its {name} is {value!r}, but the adapter in use has "
+                    f"{getattr(expected, name)!r}; both need the same shape and scale."
+                )
+        return read_adapter(folder, model)
+    except InputError as error:
+        reason = str(error).removeprefix(f"--adapter {folder}: ")
+        raise InputError(f"--compare-adapter {folder}: {reason}") from error
 
 
 def count(theta: dict[str, Array]) -> int:

@@ -6,7 +6,7 @@ def ratio_text(value: float) -> str:
     if value == 0:
         return "0"
     if value < 0.0095:
-        return f"{value:.0e}×"
+        return f"{error_text(value)}×"
     if value < 9.95:
         return f"{value:.2f}×" if value < 0.995 else f"{value:.1f}×"
     return f"{count_text(float(round(value)))}×"

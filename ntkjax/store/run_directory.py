@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from ntkjax.errors import InputError
-from ntkjax.store.atomic import write_json, write_text
+from ntkjax.store.atomic import is_partial, write_json, write_text
 
 
 SETTINGS = "run.yaml"
@@ -38,8 +38,8 @@ def open_run(out: Path, settings: dict[str, Any], inputs: dict[str, str]) -> Pat
         out.mkdir(parents=True, exist_ok=True)
         path = out / SETTINGS
         if path.exists():
-            _require_same(out, yaml.safe_load(path.read_text(encoding="utf-8")), known)
-        elif any(out.iterdir()):
+            _require_same(out, _read_settings(path), known)
+        elif any(not is_partial(inside) for inside in out.iterdir()):
             raise InputError(
                 f"--out {out}: the directory is not empty and holds no {SETTINGS}; "
                 "choose a new one."
@@ -84,7 +84,7 @@ def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: plain(inner) for key, inner in value.items()}
-        if isinstance(value, tuple):
+        if isinstance(value, tuple | list):
             return [plain(inner) for inner in value]
         return str(value) if isinstance(value, Path) else value
 
@@ -92,12 +92,19 @@ def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]
     return {key: plain(value) for key, value in values.items() if key not in without}
 
 
+def _read_settings(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None  # damaged, as `_require_same` says
+
+
 def _require_same(
     out: Path, before: Any, now: dict[str, Any], prefix: str = ""
 ) -> None:
     if not isinstance(before, dict):
         raise InputError(f"--out {out}: its {SETTINGS} is damaged; choose a new one.")
-    for key in sorted(before.keys() | now.keys()):
+    for key in sorted(before.keys() | now.keys(), key=str):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             _require_same(out, old, new, f"{prefix}{key}.")

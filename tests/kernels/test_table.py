@@ -2,7 +2,8 @@ import pytest
 
 from ntkjax.errors import InputError
 from ntkjax.kernels.readout import read_readout
-from ntkjax.kernels.table import named_kernel
+from ntkjax.kernels.table import DEFAULT_KERNELS, named_kernel, possible_kernels
+from ntkjax.models.lora import LoraSettings
 from tests.kernels.problem import cached_problem
 
 
@@ -37,3 +38,13 @@ def test_unknown_names_list_the_known_ones(name):
 def test_centered_summed_is_refused():
     with pytest.raises(InputError, match="gradient vanishes"):
         named_kernel("centered_summed", read_readout(cached_problem().model), seed=0)
+
+
+def test_default_kernels_leave_out_what_the_readout_rules_out():
+    readout = read_readout(cached_problem().model)  # 12 eigenpairs
+    left_out = {"spectral_16"}
+    assert set(possible_kernels(readout)) == set(DEFAULT_KERNELS) - left_out
+    lora = LoraSettings(rank=2, targets=("q_proj", "lm_head"))
+    readout = read_readout(cached_problem(lora=lora).model)
+    expected = ("summed", "centered", "random_1", "random_16")
+    assert possible_kernels(readout) == expected

@@ -97,3 +97,8 @@ def test_bad_scores_are_refused(measure):
         measure(np.array([1.0, np.nan]), np.arange(2.0))
     with pytest.raises(ValueError, match="one length"):
         measure(np.zeros(0), np.zeros(0))
+
+
+def test_kendall_of_two_items():
+    up, down = np.array([1.0, 2.0]), np.array([5.0, 4.0])
+    assert (kendall(up, up), kendall(up, down)) == (1.0, -1.0)

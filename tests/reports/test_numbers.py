@@ -14,6 +14,7 @@ from ntkjax.reports.numbers import (
     [
         (ratio_text, 0.0, "0"),
         (ratio_text, 1e-7, "1e-07×"),
+        (ratio_text, 0.0061, "0.006×"),
         (ratio_text, 0.0126, "0.01×"),
         (ratio_text, 0.31, "0.31×"),
         (ratio_text, 0.999, "1.0×"),

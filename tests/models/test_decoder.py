@@ -1,0 +1,127 @@
+"""Causality, padding, layers and activations; parity with transformers is in
+tests/golden."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+
+from ntkjax.errors import InputError
+from ntkjax.models.decoder import ACTIVATIONS, RMSNorm
+from tests.problems import random_model, tiny_config
+
+
+CONFIGS = {
+    "grouped": tiny_config(),
+    "tied": tiny_config(tie_embeddings=True, num_kv_heads=4),
+    "biases": tiny_config(attention_bias=True, mlp_bias=True, num_kv_heads=1),
+}
+
+
+@jax.jit
+def hidden(model, theta, tokens):
+    return model.hidden(theta, tokens)
+
+
+def draw_tokens(length, seed=0):
+    rng = np.random.default_rng(seed)
+    return jnp.asarray(rng.integers(0, 40, length), jnp.int32)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_later_token_changes_nothing_before_it(name):
+    model, theta = random_model(CONFIGS[name])
+    tokens, place = draw_tokens(12), 7
+    before = hidden(model, theta, tokens)
+    after = hidden(model, theta, tokens.at[place].set((tokens[place] + 1) % 40))
+    # One program, and a masked score contributes exactly 0: bit-identical.
+    assert (before[:place] == after[:place]).all()
+    changed = jnp.abs(before - after).max(axis=1)
+    assert (changed[place:] > 1e-4 * jnp.abs(before).max()).all()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_padding_on_the_right_changes_nothing(name):
+    model, theta = random_model(CONFIGS[name])
+    tokens = draw_tokens(9)
+    alone = hidden(model, theta, tokens)
+    padded = hidden(model, theta, jnp.pad(tokens, (0, 11)))[:9]
+    # Another shape is another program, which may add in another order.
+    assert jnp.abs(alone - padded).max() <= 1e-5 * jnp.abs(alone).max()
+
+
+def test_more_tokens_than_positions_are_refused():
+    model, theta = random_model(tiny_config(max_positions=8))
+    assert hidden(model, theta, draw_tokens(8)).shape == (8, 12)
+    with pytest.raises(InputError, match=r"9 tokens.*positions for 8.*--max-length"):
+        hidden(model, theta, draw_tokens(9))
+
+
+def test_twelve_layers_run_in_the_order_of_their_numbers():
+    # `layers.10` sorts before `layers.2` as text; a mix-up would keep every shape.
+    model, theta = random_model(tiny_config(num_layers=12))
+    tokens = draw_tokens(6)
+    found = hidden(model, theta, tokens)
+
+    def part(index):
+        """A model of layer `index` alone, without the final norm's effect."""
+        one, _ = random_model(tiny_config(num_layers=1))
+        prefix = f"model.layers.{index}."
+        pick = lambda leaves: {
+            name.replace(prefix, "model.layers.0."): leaf
+            for name, leaf in leaves.items()
+            if name.startswith(prefix)
+        }
+        return one._merged({**one.frozen, **pick(model.frozen), **pick(theta)})
+
+    stream = model.frozen["model.embed_tokens.weight"][tokens]
+    for index in range(12):
+        stream = part(index).model.layers[0](stream)
+    mean_square = jnp.mean(stream**2, axis=-1, keepdims=True)
+    expected = stream / jnp.sqrt(mean_square + 1e-4) * model.frozen["model.norm.weight"]
+    # Twelve layers of float32 rounding, jitted against not.
+    assert jnp.abs(found - expected).max() < 1e-4 * jnp.abs(expected).max()
+
+
+def test_attention_of_one_token_is_its_value():
+    """With one position the softmax is 1: o(v(x)), whatever q and k are."""
+    config = tiny_config(num_layers=1)
+    model, theta = random_model(config)
+    attention = model._merged(theta).model.layers[0].self_attn
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(1, 12)), jnp.float32)
+    value = attention.v_proj(x).reshape(2, 1, 4)
+    shared = jnp.broadcast_to(value, (2, 2, 4)).reshape(1, 16)  # 2 query heads a pair
+    expected = attention.o_proj(shared)
+    assert jnp.abs(attention(x) - expected).max() < 1e-5 * jnp.abs(expected).max()
+
+
+def test_norm_in_bfloat16_is_computed_in_float32():
+    rng = np.random.default_rng(0)
+    # Values near 1e-3 with ε 1e-12: their squares need more than bfloat16's 8 bits.
+    x = jnp.asarray(1e-3 * rng.normal(size=(4, 64)), jnp.bfloat16)
+    norm = RMSNorm(64, 1e-12, jnp.bfloat16)
+    norm.weight[...] = jnp.ones(64, jnp.bfloat16)
+    wide = np.asarray(x, np.float64)
+    expected = wide / np.sqrt((wide**2).mean(axis=1, keepdims=True) + 1e-12)
+    found = np.asarray(norm(x), np.float64)
+    # One rounding to 8 bits at the end: at most 2^-8 of each number.
+    np.testing.assert_allclose(found, expected, rtol=2**-8)
+
+
+SLOW_ACTIVATIONS = {
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "gelu": lambda x: x * (1 + scipy.special.erf(x / np.sqrt(2))) / 2,
+    "gelu_pytorch_tanh": lambda x: (
+        x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
+    ),
+    "relu": lambda x: np.maximum(x, 0),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation(name):
+    x = np.linspace(-6, 6, 101)
+    found = ACTIVATIONS[name](jnp.asarray(x, jnp.float32))
+    # float32 rounding; the two GELUs are up to 5e-4 apart.
+    np.testing.assert_allclose(found, SLOW_ACTIVATIONS[name](x), atol=2e-6)

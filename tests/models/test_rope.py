@@ -1,0 +1,101 @@
+import dataclasses
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkjax.models import rope
+from ntkjax.models.config import Llama3Scaling
+from tests.problems import tiny_config
+
+
+LLAMA3 = Llama3Scaling(
+    factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_positions=128
+)
+CONFIG = tiny_config(head_dim=16, rope_theta=10_000.0)
+SCALED = dataclasses.replace(CONFIG, rope_scaling=LLAMA3)
+
+
+def slow_llama3(theta, head_dim, scaling: Llama3Scaling) -> list[float]:
+    """The rule of Llama 3.1, one frequency at a time."""
+    result = []
+    for i in range(head_dim // 2):
+        frequency = theta ** (-2 * i / head_dim)
+        wavelength = 2 * math.pi / frequency
+        longest = scaling.original_max_positions / scaling.low_freq_factor
+        shortest = scaling.original_max_positions / scaling.high_freq_factor
+        if wavelength > longest:
+            frequency = frequency / scaling.factor
+        elif wavelength > shortest:
+            turns = scaling.original_max_positions / wavelength
+            smooth = (turns - scaling.low_freq_factor) / (
+                scaling.high_freq_factor - scaling.low_freq_factor
+            )
+            frequency = (1 - smooth) * frequency / scaling.factor + smooth * frequency
+        result.append(frequency)
+    return result
+
+
+def test_plain_frequencies():
+    expected = [10_000.0 ** (-2 * i / 16) for i in range(8)]
+    np.testing.assert_allclose(rope.frequencies(CONFIG), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("length", [16, 128, 8192])
+def test_llama3_frequencies(length):
+    scaling = dataclasses.replace(LLAMA3, original_max_positions=length)
+    config = dataclasses.replace(CONFIG, rope_scaling=scaling)
+    expected = slow_llama3(10_000.0, 16, scaling)
+    np.testing.assert_allclose(rope.frequencies(config), expected, rtol=1e-14)
+
+
+def test_llama3_keeps_stretches_and_interpolates():
+    ratio = rope.frequencies(SCALED) / rope.frequencies(CONFIG)
+    assert ratio[0] == 1
+    assert ratio[-1] == 1 / 8
+    assert ((ratio > 1 / 8) & (ratio < 1)).any()
+
+
+def slow_rotation(x, freqs):
+    """Pairs (i, i + H/2) as complex numbers, times e^{i·position·frequency}."""
+    half = x.shape[-1] // 2
+    pairs = x[..., :half] + 1j * x[..., half:]
+    turned = pairs * np.exp(1j * np.arange(len(x))[:, None, None] * freqs)
+    return np.concatenate([turned.real, turned.imag], axis=-1)
+
+
+@pytest.mark.parametrize("config", [CONFIG, SCALED], ids=["plain", "llama3"])
+def test_rotation(config):
+    freqs = rope.frequencies(config)
+    x = np.random.default_rng(0).normal(size=(40, 3, 16)).astype(np.float32)
+    found = np.asarray(rope.rotate(jnp.asarray(x), freqs))
+    # Angles up to 39 in float32: an error of 39 · 2^-24 beside that of the products.
+    np.testing.assert_allclose(found, slow_rotation(x, freqs), atol=2e-5)
+    norms = [np.linalg.norm(array, axis=-1) for array in (found, x)]
+    np.testing.assert_allclose(*norms, rtol=1e-6)
+    assert (found[0] == x[0]).all()  # position 0 is not turned
+
+
+def test_dot_products_depend_on_relative_positions_alone():
+    freqs = rope.frequencies(CONFIG)
+    q, k = np.random.default_rng(1).normal(size=(2, 16)).astype(np.float32)
+    everywhere = lambda v: rope.rotate(jnp.tile(jnp.asarray(v), (30, 1, 1)), freqs)[
+        :, 0
+    ]
+    scores = np.asarray(everywhere(q) @ everywhere(k).T)
+    for distance in range(-10, 11):
+        diagonal = np.diagonal(scores, distance)
+        # float32 angles up to 30, norms of about 4
+        np.testing.assert_allclose(diagonal, diagonal[0], atol=5e-5)
+    assert np.ptp(scores[0]) > 0.1 * np.abs(scores).max()  # but they do depend on it
+
+
+def test_bfloat16_heads_are_turned_in_float32():
+    freqs = rope.frequencies(CONFIG)
+    x = jnp.asarray(np.random.default_rng(2).normal(size=(300, 1, 16)), jnp.bfloat16)
+    found = rope.rotate(x, freqs)
+    assert found.dtype == jnp.bfloat16
+    # Position 299 does not exist in bfloat16: its angle would be off by a whole radian.
+    expected = slow_rotation(np.asarray(x, np.float64), freqs)
+    np.testing.assert_allclose(np.asarray(found, np.float64), expected, atol=2e-2)
