@@ -2,7 +2,8 @@
 
 from rich.console import Console
 
-from ntkjax.pipeline.fidelity import FidelityRun, FidelitySettings, run_fidelity
+from ntkjax.pipeline.fidelity import FidelityRun, run_fidelity
+from ntkjax.pipeline.fidelity_settings import FidelitySettings
 from ntkjax.reports.tables import fidelity_table
 
 
@@ -38,6 +39,9 @@ def _print_facts(console: Console, run: FidelityRun) -> None:
         )
     if result["padded_rows"]:
         lines.append(f"padded rows of the head left out: {result['padded_rows']}")
+    if result["left_out"]:
+        names = ", ".join(result["left_out"])
+        lines.append(f"left out, the head does not allow them: {names}")
     if result["readout_note"]:
         lines.append(f"full-logit path: {result['readout_note']}")
     for line in lines:

@@ -37,7 +37,7 @@ class Command:
 def _fidelity() -> tuple[type, Callable[[Any], int]]:
     from ntkjax.cli.fidelity import fidelity
     from ntkjax.devices.mesh import one_cpu_device_per_core
-    from ntkjax.pipeline.fidelity import FidelitySettings
+    from ntkjax.pipeline.fidelity_settings import FidelitySettings
 
     one_cpu_device_per_core()
     return FidelitySettings, fidelity

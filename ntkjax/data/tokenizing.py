@@ -172,6 +172,11 @@ def _check(
             f"{example.location}: the tokenizer makes no token of field "
             f'"{_field(example)}"; remove the example.'
         )
+    if not targets[1:].any():
+        raise InputError(
+            f'{example.location}: field "{_field(example)}" is one token with nothing '
+            "before it to predict it from; remove the example."
+        )
 
 
 def _field(example: Example) -> str:

@@ -61,7 +61,7 @@ def compare(
         approx_diagonal: Its values K̂(x, x) at the queries.
         exact_diagonal: The exact values K(x, x).
         resamples: Rows of `ntkjax.math.bootstrap.bootstrap_rows`, the same for every
-            kernel, so that differences between kernels are paired.
+            kernel.
         top: N of the top-N overlap.
 
     Raises:
@@ -72,7 +72,9 @@ def compare(
         name=name,
         cost=float(cost),
         num_outputs=num_outputs,
-        cross_terms=cross_terms(approx, exact, approx_diagonal, exact_diagonal),
+        cross_terms=cross_terms(
+            approx, exact, approx_diagonal, exact_diagonal, resamples
+        ),
         per_query=per_query_ranking(approx, exact, resamples, top),
         mean_score=mean_score_ranking(approx, exact, resamples, top),
     )

@@ -1,5 +1,6 @@
 """Kernels by name, such as `exact`, `spectral_4` or `centered_deflated_4_12`."""
 
+import re
 from collections.abc import Callable
 
 from ntkjax.errors import InputError
@@ -58,9 +59,12 @@ def named_kernel(name: str, readout: Readout, seed: int) -> ProbeKernel:
     """
     if name == "centered":
         return centered(readout)
+    if name == "centered_exact":
+        raise InputError("--kernels: centered_exact is called centered.")
     plain = name.removeprefix("centered_")
-    base = plain.rstrip("0123456789_")
-    numbers = [part for part in plain[len(base) :].split("_") if part]
+    parsed = re.fullmatch(r"([a-z_]*[a-z])((?:_\d+)*)", plain)
+    base = parsed[1] if parsed else ""
+    numbers = parsed[2].split("_")[1:] if parsed else []
     if base not in _MAKERS or len(numbers) != _MAKERS[base][0]:
         known = ", ".join(base + form for base, (_, form, _) in _MAKERS.items())
         raise InputError(

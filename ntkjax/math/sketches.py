@@ -71,7 +71,10 @@ class RademacherSketch:
         def add(total, row):
             index, numbers = row
             own_key = jax.random.fold_in(self.key, index)
-            return total + numbers @ _signs(own_key, self.size, vector.dtype), None
+            signs = _signs(own_key, self.size, vector.dtype)
+            # not in TF32 or bfloat16, also outside the verbs
+            part = jnp.matmul(numbers, signs, precision=jax.lax.Precision.HIGHEST)
+            return total + part, None
 
         zero = jnp.zeros((self.size,), vector.dtype)
         rows = (jnp.arange(chunks), padded.reshape(chunks, _CHUNK))

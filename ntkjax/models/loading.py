@@ -52,7 +52,7 @@ def find_model(model: str) -> Path:
 
 def model_files(folder: Path) -> list[Path]:
     """The files that decide what a model computes, its tokenizer's included."""
-    return [*folder.glob("*.safetensors"), *folder.glob("*.json")]
+    return sorted({path for pattern in _HUB_FILES for path in folder.glob(pattern)})
 
 
 def load_model(folder: Path, lora: LoraSettings, dtype=jnp.float32) -> LanguageModel:

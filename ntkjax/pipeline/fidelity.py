@@ -1,13 +1,13 @@
 """`ntkjax fidelity`: exact against approximate kernels, measured and written down."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from ntkjax.data.batches import POOLINGS, make_batch, pooling_weights
+from ntkjax.data.batches import make_batch, pooling_weights
 from ntkjax.data.examples import choose, read_examples
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh
@@ -27,9 +27,14 @@ from ntkjax.models.coverage import Coverage, coverage
 from ntkjax.models.loading import find_model, model_files
 from ntkjax.models.lora import LoraSettings
 from ntkjax.pipeline import environment
+from ntkjax.pipeline.fidelity_settings import (
+    FidelitySettings,
+    check_fidelity_settings,
+    parse_sketch,
+    stream,
+)
 from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import (
-    LoraOptions,
     Prepared,
     count,
     prepare,
@@ -39,62 +44,16 @@ from ntkjax.pipeline.setup import (
 from ntkjax.reports.page import write_fidelity_page
 from ntkjax.store.atomic import write_atomically, write_json, write_tensors
 from ntkjax.store.run_directory import (
+    add_to_manifest,
     hash_files,
     open_run,
     plain_values,
     read_json,
-    write_manifest,
 )
 
 
 RESULT = "fidelity.json"
 _RESAMPLES = 400
-
-
-@dataclass(frozen=True)
-class FidelitySettings:
-    """How good is an approximate kernel on this model and these texts?
-
-    Attributes:
-        model: Hugging Face folder or hub id (safetensors).
-        queries: JSON lines or Parquet: the domain's examples.
-        candidates: JSON lines or Parquet: the examples that are ranked.
-        out: Run directory to write.
-        num_queries: Queries to take.
-        num_candidates: Candidates to take.
-        max_length: Longest example in tokens; longer ones are cut.
-        lora: The adapter, where --adapter gives none.
-        adapter: Folder of a PEFT LoRA adapter. Default: a fresh one (B = 0).
-        compare_adapter: Second adapter at which the exact kernel is computed too.
-        pooling: What h̄ averages: all tokens, the response's tokens, or the last one.
-        kernels: Approximate kernels, such as spectral_4 or centered_random_16.
-        sketches: Sketches of the summed and the exact kernel, as kind:size
-            (kinds: shift, rademacher).
-        top: N of the top-N overlap.
-        cosine_tokens: Vocabulary entries whose gradients are compared.
-        seed: Decides shuffling, a fresh adapter, probes, sketches and resamples.
-        shuffle: Take examples after a seeded shuffle, or in file order.
-        dtype: Type of frozen weights and activations: float32 or bfloat16.
-    """
-
-    model: str
-    queries: Path
-    candidates: Path
-    out: Path
-    num_queries: int = 12
-    num_candidates: int = 80
-    max_length: int = 96
-    lora: LoraOptions = field(default_factory=LoraOptions)
-    adapter: Path | None = None
-    compare_adapter: Path | None = None
-    pooling: str = "all"
-    kernels: tuple[str, ...] = DEFAULT_KERNELS
-    sketches: tuple[str, ...] = ("shift:1024", "shift:8192")
-    top: int = 10
-    cosine_tokens: int = 64
-    seed: int = 0
-    shuffle: bool = True
-    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -119,7 +78,7 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
         InputError: For anything in flags, files, model or adapter that cannot be used.
     """
     clock = Clock()
-    _check(settings)
+    check_fidelity_settings(settings)
     folder = find_model(settings.model)
     lora = resolve_lora(settings.lora, settings.adapter)
     texts, vocab_size = _read(settings, folder)
@@ -149,7 +108,7 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     write_tensors(out / "kernels.safetensors", arrays)
     write_adapter(out / "adapter", prepared.theta, prepared.model, settings.model)
     write_json(out / "examples.json", _examples(texts, settings.pooling))
-    write_manifest(out, {"command": "fidelity", **_facts(result)})
+    add_to_manifest(out, {"command": "fidelity", **_facts(result)})
     page = lambda path: write_fidelity_page(result, arrays, path)
     write_atomically(out / "report.html", page)
     write_json(out / RESULT, result)  # last: it marks the run as finished
@@ -201,6 +160,13 @@ def _measure(
     return _Found(found, blocks, second)
 
 
+def _left_out(settings: FidelitySettings, readout: Readout) -> list[str]:
+    """Default kernels that this readout rules out."""
+    if settings.kernels != DEFAULT_KERNELS:
+        return []
+    return [name for name in DEFAULT_KERNELS if name not in possible_kernels(readout)]
+
+
 def _whose(error: NonFiniteKernel, texts: dict[str, list[TokenizedExample]]) -> str:
     query = texts["queries"][error.query].id
     other = "itself"
@@ -220,8 +186,15 @@ def _result(
     found: _Found,
     clock: Clock,
 ) -> dict:
-    resamples = bootstrap_rows(settings.num_queries, _RESAMPLES, settings.seed)
+    resamples = bootstrap_rows(
+        settings.num_queries, _RESAMPLES, stream(settings.seed, "resamples")
+    )
     exact = found.kernels["exact"]
+    if not exact.values.any() or not exact.diagonal.any():
+        raise InputError(
+            "the exact kernel is zero everywhere: no gradient reaches θ (an adapter "
+            "whose matrices A and B are all zero?)."
+        )
 
     def row(name: str, other: KernelValues) -> dict:
         return against(exact, other, name, resamples, settings.top).as_dict()
@@ -238,8 +211,8 @@ def _result(
         "model": settings.model,
         "adapter": _text(settings.adapter),
         "compare_adapter": _text(settings.compare_adapter),
-        "queries": str(settings.queries),
-        "candidates": str(settings.candidates),
+        "queries": ", ".join(map(str, settings.queries)),
+        "candidates": ", ".join(map(str, settings.candidates)),
         "num_queries": settings.num_queries,
         "num_candidates": settings.num_candidates,
         "num_cut": cut,
@@ -254,6 +227,7 @@ def _result(
         "hidden_size": model.hidden_size,
         "readout": "logits" if readout.obstacle else "hidden",
         "readout_note": readout.obstacle,
+        "left_out": _left_out(settings, readout),
         "kernels": [row for name, row in rows.items() if "·" not in name],
         "sketches": [row for name, row in rows.items() if "·" in name],
         "cosines": cosines,
@@ -275,34 +249,14 @@ def _facts(result: dict) -> dict:
     }
 
 
-def _check(settings: FidelitySettings) -> None:
-    if settings.pooling not in POOLINGS:
-        raise InputError(
-            f"--pooling {settings.pooling}: expected one of {', '.join(POOLINGS)}."
-        )
-    if not 1 <= settings.top <= settings.num_candidates:
-        raise InputError(
-            f"--top {settings.top}: expected 1 to --num-candidates "
-            f"({settings.num_candidates})."
-        )
-    if settings.num_candidates < 3:  # scipy cannot take τ of 2
-        raise InputError("--num-candidates: a ranking needs at least 3 candidates.")
-    if settings.cosine_tokens < 2:
-        raise InputError("--cosine-tokens: cosines need at least 2 outputs.")
-    if settings.seed < 0:
-        raise InputError(f"--seed {settings.seed}: expected 0 or more.")
-    for spec in settings.sketches:
-        _parse_sketch(spec)
-
-
 def _read(
     settings: FidelitySettings, folder: Path
 ) -> tuple[dict[str, list[TokenizedExample]], int]:
     chosen = {}
-    for index, what in enumerate(("queries", "candidates")):
-        examples = read_examples([getattr(settings, what)])
+    for what in ("queries", "candidates"):
+        examples = read_examples(getattr(settings, what))
         number = getattr(settings, f"num_{what}")
-        seed = 2 * settings.seed + index
+        seed = stream(settings.seed, what)
         flag = f"--num-{what}"
         chosen[what] = choose(examples, number, seed, settings.shuffle, flag)
     return tokenize_files(folder, chosen, settings.max_length)
@@ -320,28 +274,18 @@ def _kernels(settings: FidelitySettings, readout: Readout) -> list[ProbeKernel]:
     kernels = []
     for name in dict.fromkeys(("exact", *names)):
         try:
-            kernels.append(named_kernel(name, readout, settings.seed))
+            kernels.append(named_kernel(name, readout, stream(settings.seed, "probes")))
         except InputError as error:
             why = str(error).removeprefix("--kernels: ")
             raise InputError(f"--kernels {name}: {why}") from error
     return kernels
 
 
-def _parse_sketch(spec: str) -> tuple[str, int]:
-    kind, _, size = spec.partition(":")
-    if kind not in SKETCHES or not size.isdigit() or int(size) < 1:
-        raise InputError(
-            f"--sketches {spec}: expected kind:size such as shift:8192, with a kind "
-            f"out of {', '.join(SKETCHES)}."
-        )
-    return kind, int(size)
-
-
 def _sketches(settings: FidelitySettings, num_parameters: int) -> dict[str, Sketch]:
     key = jax.random.key(settings.seed)
     sketches = {}
     for index, spec in enumerate(settings.sketches):
-        kind, size = _parse_sketch(spec)
+        kind, size = parse_sketch(spec)
         own_key = jax.random.fold_in(key, index)
         sketches[f"{kind}_{size}"] = SKETCHES[kind](num_parameters, size, own_key)
     return sketches
@@ -349,7 +293,7 @@ def _sketches(settings: FidelitySettings, num_parameters: int) -> dict[str, Sket
 
 def _sample_tokens(settings: FidelitySettings, readout: Readout) -> np.ndarray:
     number = min(settings.cosine_tokens, readout.vocab_size)
-    rng = np.random.default_rng(settings.seed)
+    rng = np.random.default_rng(stream(settings.seed, "cosine tokens"))
     return np.sort(rng.choice(readout.vocab_size, number, replace=False))
 
 
@@ -371,8 +315,8 @@ def _open(settings: FidelitySettings, lora: LoraSettings, folder: Path) -> Path:
     """The run directory, claimed for these settings and these inputs."""
     files = {
         "model": model_files(folder),
-        "queries": [settings.queries],
-        "candidates": [settings.candidates],
+        "queries": list(settings.queries),
+        "candidates": list(settings.candidates),
     }
     for name in ("adapter", "compare_adapter"):
         adapter = getattr(settings, name)

@@ -158,7 +158,7 @@ def _small_model() -> tuple[LanguageModel, dict]:
         intermediate_size=172,
         num_layers=1,
         num_heads=8,
-        num_kv_heads=4,
+        num_kv_heads=8,
         head_dim=8,
         max_positions=128,
         norm_eps=1e-5,

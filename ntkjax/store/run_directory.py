@@ -33,27 +33,30 @@ def open_run(out: Path, settings: dict[str, Any], inputs: dict[str, str]) -> Pat
         InputError: If `out` cannot be written, or holds a run of other settings or
             inputs.
     """
-    known = {**settings, "inputs": inputs}
     try:
         out.mkdir(parents=True, exist_ok=True)
         path = out / SETTINGS
         if path.exists():
-            _require_same(out, _read_settings(path), known)
-        elif any(not is_partial(inside) for inside in out.iterdir()):
+            _require_same(out, _read_settings(path), settings)
+            before = read_json(out / MANIFEST).get("inputs")
+            _require_same(out, {"inputs": before}, {"inputs": inputs})
+        elif any(_is_foreign(inside) for inside in out.iterdir()):
             raise InputError(
                 f"--out {out}: the directory is not empty and holds no {SETTINGS}; "
                 "choose a new one."
             )
         else:
-            write_text(path, yaml.safe_dump(known, sort_keys=False, allow_unicode=True))
+            write_json(out / MANIFEST, {"inputs": inputs})
+            text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+            write_text(path, text)  # last: it claims the directory
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error}.") from error
     return out
 
 
-def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    """Writes `manifest.json`."""
-    write_json(out / MANIFEST, manifest)
+def add_to_manifest(out: Path, facts: dict[str, Any]) -> None:
+    """Adds facts to `manifest.json`, which holds the hashes of the inputs."""
+    write_json(out / MANIFEST, {**read_json(out / MANIFEST), **facts})
 
 
 def read_json(path: Path) -> Any:
@@ -90,6 +93,10 @@ def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]
 
     values = dataclasses.asdict(settings)
     return {key: plain(value) for key, value in values.items() if key not in without}
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.name != MANIFEST and not is_partial(path)
 
 
 def _read_settings(path: Path) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from ntkjax.cli import main as module
 from ntkjax.cli.main import COMMANDS, Command, main
-from ntkjax.pipeline.fidelity import FidelitySettings
+from ntkjax.pipeline.fidelity_settings import FidelitySettings
 from ntkjax.pipeline.setup import LoraOptions
 
 

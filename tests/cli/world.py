@@ -50,8 +50,8 @@ class World:
         """Keyword arguments of a small `FidelitySettings`."""
         small = {
             "model": str(self.model),
-            "queries": self.queries,
-            "candidates": self.candidates,
+            "queries": (self.queries,),
+            "candidates": (self.candidates,),
             "out": self.out,
             "num_queries": 3,
             "num_candidates": 6,

@@ -55,7 +55,6 @@ def test_both_ends_stand_once(
 @pytest.mark.parametrize(
     ("template", "ends", "expected"),
     [
-        ("$A", NONE, "[a]"),
         ("$A", {"bos_id": None, "eos_id": EOS}, "[a][</s>]"),
         ("$A", {"bos_id": BOS, "eos_id": None}, "<s>[a]"),
         # What the tokenizer puts in is no target, whether or not it was asked for.
@@ -232,3 +231,12 @@ def test_any_text(real, prompt, response, max_length):
         # The decoder of stories260k removes one leading space.
         assert body.lstrip(" ") in real.decode(tokens[targets])
         assert targets[1] == (not prompt)
+
+
+def test_one_token_with_nothing_before_it_is_refused(save_tokenizer):
+    tokenizer = load_tokenizer(save_tokenizer())
+    example = Example("1", None, "a", None, "q.jsonl:1")
+    with pytest.raises(InputError, match=r'q\.jsonl:1: field "text" is one token'):
+        tokenize(
+            [example], tokenizer, max_length=9, bos_id=None, eos_id=None, vocab_size=999
+        )

@@ -23,7 +23,7 @@ def test_parts_are_those_of_the_single_files():
     approx, exact, *_ = arrays
     found = compare("summed", 2, 1, *arrays, ROWS, 3)
     assert (found.name, found.cost, found.num_outputs) == ("summed", 2.0, 1)
-    assert found.cross_terms == cross_terms(*arrays)
+    assert found.cross_terms == cross_terms(*arrays, ROWS)
     assert found.per_query == per_query_ranking(approx, exact, ROWS, 3)
     assert found.mean_score == mean_score_ranking(approx, exact, ROWS, 3)
 

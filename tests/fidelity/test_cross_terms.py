@@ -3,7 +3,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from ntkjax.fidelity.cross_terms import cross_terms
+from ntkjax.fidelity.cross_terms import cross_terms as measured
+from ntkjax.math.bootstrap import bootstrap_rows
+
+
+def cross_terms(*arrays):
+    return measured(*arrays, bootstrap_rows(len(arrays[0]), 50, seed=0))
 
 
 def draw(seed=0, num=5, width=7):
@@ -122,3 +127,36 @@ def test_a_zero_exact_kernel_is_refused():
         cross_terms(approx, 0 * exact, approx_diagonal, exact_diagonal)
     with pytest.raises(ValueError, match="zero everywhere"):
         cross_terms(approx, exact, approx_diagonal, 0 * exact_diagonal)
+
+
+def test_intervals_are_those_of_the_resampled_rows():
+    arrays = draw()
+    rows = bootstrap_rows(5, 200, seed=3)
+    found = measured(*arrays, rows).intervals
+    values = []
+    for row in rows:
+        approx, exact = arrays[0][row], arrays[1][row]
+        factor = np.vdot(approx, exact) / np.vdot(approx, approx)
+        values.append(np.linalg.norm(factor * approx - exact) / np.linalg.norm(exact))
+    low, high = np.quantile(values, [0.025, 0.975])
+    np.testing.assert_allclose(
+        (found.relative_error.low, found.relative_error.high), (low, high), rtol=1e-12
+    )
+    medians = [
+        np.median(np.abs(arrays[0][row] - arrays[1][row]) / np.abs(arrays[1][row]))
+        for row in rows
+    ]
+    np.testing.assert_allclose(
+        (found.raw_pairs.low, found.raw_pairs.high),
+        np.quantile(medians, [0.025, 0.975]),
+        rtol=1e-12,
+    )
+    assert found.raw_pairs.value == measured(*arrays, rows).raw_pairs.q50
+
+
+def test_resamples_without_an_exact_value_are_left_out():
+    approx, exact, approx_diagonal, exact_diagonal = draw(num=2)
+    exact[0], exact_diagonal[0] = 0, 0
+    rows = np.array([[0, 0], [0, 1], [1, 1]])
+    found = measured(approx, exact, approx_diagonal, exact_diagonal, rows)
+    assert np.isfinite(found.intervals.relative_error.high)

@@ -29,10 +29,18 @@ def test_names_make_kernels_of_that_name(name, outputs):
     assert len(set(kernel.labels)) == outputs
 
 
-@pytest.mark.parametrize("name", ["sumed", "spectral", "spectral_1_2", "exact_3", ""])
+@pytest.mark.parametrize(
+    "name",
+    ["sumed", "spectral", "spectral_1_2", "exact_3", "spectral4", "spectral_4_", ""],
+)
 def test_unknown_names_list_the_known_ones(name):
     with pytest.raises(InputError, match=r"there are exact, .*deflated_RANK_PROBES"):
         named_kernel(name, read_readout(cached_problem().model), seed=0)
+
+
+def test_one_kernel_has_one_name():
+    with pytest.raises(InputError, match="is called centered"):
+        named_kernel("centered_exact", read_readout(cached_problem().model), seed=0)
 
 
 def test_centered_summed_is_refused():

@@ -8,11 +8,11 @@ import yaml
 
 from ntkjax.errors import InputError
 from ntkjax.store.run_directory import (
+    add_to_manifest,
     hash_files,
     open_run,
     plain_values,
     read_json,
-    write_manifest,
 )
 
 
@@ -33,14 +33,14 @@ def test_a_new_directory_says_what_made_it(tmp_path):
     out = tmp_path / "new" / "run"
     assert open_run(out, SETTINGS, INPUTS) == out
     text = (out / "run.yaml").read_text(encoding="utf-8")
-    assert yaml.safe_load(text) == {**SETTINGS, "inputs": INPUTS}
+    assert yaml.safe_load(text) == SETTINGS
     assert "Θ" in text
-    assert list(yaml.safe_load(text)) == [*SETTINGS, "inputs"]  # in the order given
+    assert list(yaml.safe_load(text)) == list(SETTINGS)  # in the order given
 
 
 def test_an_empty_directory_will_do(tmp_path):
     open_run(tmp_path, SETTINGS, INPUTS)
-    assert os.listdir(tmp_path) == ["run.yaml"]
+    assert sorted(os.listdir(tmp_path)) == ["manifest.json", "run.yaml"]
 
 
 def test_the_same_settings_may_run_again(tmp_path):
@@ -115,9 +115,22 @@ def test_damaged_settings(tmp_path, content):
 
 
 def test_manifest(tmp_path):
-    manifest = {"versions": {"jax": "1"}, "precision": "float32"}
-    write_manifest(tmp_path, manifest)
-    assert read_json(tmp_path / "manifest.json") == manifest
+    open_run(tmp_path, SETTINGS, INPUTS)
+    facts = {"versions": {"jax": "1"}, "precision": "float32"}
+    add_to_manifest(tmp_path, facts)
+    assert read_json(tmp_path / "manifest.json") == {"inputs": INPUTS, **facts}
+    open_run(tmp_path, SETTINGS, INPUTS)  # still its own
+
+
+def test_run_yaml_holds_the_settings_alone(tmp_path):
+    open_run(tmp_path, SETTINGS, INPUTS)
+    assert yaml.safe_load((tmp_path / "run.yaml").read_text()) == SETTINGS
+
+
+def test_a_run_killed_between_its_first_two_files_can_start_again(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"inputs": {}}')
+    open_run(tmp_path, SETTINGS, INPUTS)
+    open_run(tmp_path, SETTINGS, INPUTS)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'"\xff"'])

@@ -1,0 +1,104 @@
+"""Settings of `ntkjax fidelity`, and the checks that need no file."""
+
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ntkjax.data.batches import POOLINGS
+from ntkjax.errors import InputError
+from ntkjax.kernels.table import DEFAULT_KERNELS
+from ntkjax.math.sketches import SKETCHES
+from ntkjax.pipeline.setup import LoraOptions
+
+
+@dataclass(frozen=True)
+class FidelitySettings:
+    """How good is an approximate kernel on this model and these texts?
+
+    Attributes:
+        model: Hugging Face folder or hub id (safetensors).
+        queries: JSON lines or Parquet, one file or more: the domain's examples.
+        candidates: The same, of the examples that are ranked.
+        out: Run directory to write.
+        num_queries: Queries to take.
+        num_candidates: Candidates to take.
+        max_length: Longest example in tokens; longer ones are cut.
+        lora: The adapter, where --adapter gives none.
+        adapter: Folder of a PEFT LoRA adapter. Default: a fresh one (B = 0).
+        compare_adapter: Second adapter, of the same shape and scale, at which the exact
+            kernel is computed too.
+        pooling: What h̄ averages: all tokens, the response's tokens, or the last one.
+        kernels: Approximate kernels, such as spectral_4 or centered_random_16.
+        sketches: Sketches of the summed and the exact kernel, as kind:size
+            (kinds: shift, rademacher).
+        top: N of the top-N overlap.
+        cosine_tokens: Vocabulary entries whose gradients are compared.
+        seed: Decides shuffling, a fresh adapter, probes, sketches and resamples.
+        shuffle: Take examples after a seeded shuffle, or in file order.
+        dtype: Type of frozen weights and activations: float32 or bfloat16.
+    """
+
+    model: str
+    queries: tuple[Path, ...]
+    candidates: tuple[Path, ...]
+    out: Path
+    num_queries: int = 12
+    num_candidates: int = 80
+    max_length: int = 96
+    lora: LoraOptions = field(default_factory=LoraOptions)
+    adapter: Path | None = None
+    compare_adapter: Path | None = None
+    pooling: str = "all"
+    kernels: tuple[str, ...] = DEFAULT_KERNELS
+    sketches: tuple[str, ...] = ("shift:1024", "shift:8192")
+    top: int = 10
+    cosine_tokens: int = 64
+    seed: int = 0
+    shuffle: bool = True
+    dtype: str = "float32"
+
+
+def check_fidelity_settings(settings: FidelitySettings) -> None:
+    """Raises `InputError` for a value that no run can have."""
+    if settings.pooling not in POOLINGS:
+        raise InputError(
+            f"--pooling {settings.pooling}: expected one of {', '.join(POOLINGS)}."
+        )
+    if not 1 <= settings.top <= settings.num_candidates:
+        raise InputError(
+            f"--top {settings.top}: expected 1 to --num-candidates "
+            f"({settings.num_candidates})."
+        )
+    if settings.num_candidates < 3:
+        raise InputError("--num-candidates: a ranking needs at least 3 candidates.")
+    if settings.cosine_tokens < 2:
+        raise InputError("--cosine-tokens: cosines need at least 2 outputs.")
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+    parsed = [parse_sketch(spec) for spec in settings.sketches]
+    for what, names in (("--sketches", parsed), ("--kernels", settings.kernels)):
+        if len(set(names)) < len(names):
+            raise InputError(f"{what}: a name is given twice.")
+
+
+def parse_sketch(spec: str) -> tuple[str, int]:
+    """Kind and size of a sketch written as `shift:8192`.
+
+    Raises:
+        InputError: If there is no such kind, or no positive size.
+    """
+    kind, _, size = spec.partition(":")
+    if kind not in SKETCHES or not size.isdigit() or int(size) < 1:
+        raise InputError(
+            f"--sketches {spec}: expected kind:size such as shift:8192, with a kind "
+            f"out of {', '.join(SKETCHES)}."
+        )
+    return kind, int(size)
+
+
+def stream(seed: int, use: str) -> int:
+    """A seed of its own for each use, so that no two uses share their draws."""
+    entropy = [seed, zlib.crc32(use.encode())]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
