@@ -5,6 +5,7 @@ one pass over the distinct channels gives them all, and their sketched versions 
 them. Channels are shared out over the local devices, which need not talk to each other.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -126,6 +127,7 @@ def output_blocks(
     return blocks[:n].astype(np.float64)
 
 
+@functools.cache
 def _channel_program(mesh: Mesh, num_outputs: int):
     verb = partial(
         grams,
