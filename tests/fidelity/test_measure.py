@@ -51,9 +51,12 @@ def expected_grams(probes):
 
 
 def assert_close(found, expected):
-    """float32 sums against float64: 1e-5 of the largest entry."""
+    """float32 derivatives against float64: 1e-4 of the largest entry.
+
+    Rounding is about 1e-5 on one of the tested versions of jax, 3e-5 on the other.
+    """
     assert found.dtype == np.float64
-    atol = 1e-5 * np.abs(expected).max()
+    atol = 1e-4 * np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 
