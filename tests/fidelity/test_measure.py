@@ -53,7 +53,8 @@ def expected_grams(probes):
 def assert_close(found, expected):
     """float32 derivatives against float64: 1e-4 of the largest entry.
 
-    Rounding is about 1e-5 on one of the tested versions of jax, 3e-5 on the other.
+    The gradient of candidate 1 is ill-conditioned: 3e-6 off in float32, jitted or not,
+    on both tested versions of jax, and it is nearly orthogonal to that of query 0.
     """
     assert found.dtype == np.float64
     atol = 1e-4 * np.abs(expected).max()
