@@ -1,6 +1,6 @@
 """Self-checks: does this machine compute derivatives that can be trusted?
 
-jaxlib 0.10.2 gave vmapped VJPs under `jit` that were off by 10-100% on CPU, only for
+jaxlib 0.10.2 gave vmapped VJPs under `jit` off by half and more on CPU, only for
 some shapes. So every local device computes derivatives of a small random decoder both
 ways, jitted and operation by operation, for several shapes, and both must agree.
 """
