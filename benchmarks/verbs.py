@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.decoders import random_decoder, start
 from benchmarks.records import RESULTS, NotMeasured, record, shared_folder
 from ntkjax.data.batches import Batch
 from ntkjax.gradients.directional import directional, mean_gradients
@@ -32,10 +33,8 @@ from ntkjax.kernels.exact import exact, full_vocabulary
 from ntkjax.kernels.random_signs import random_signs
 from ntkjax.kernels.readout import read_readout
 from ntkjax.math.sketches import SKETCHES
-from ntkjax.models.config import DecoderConfig
-from ntkjax.models.language_model import LanguageModel, split_model
 from ntkjax.models.loading import load_model
-from ntkjax.models.lora import LoraSettings, initial_theta
+from ntkjax.models.lora import LoraSettings
 from ntkjax.outputs.pooled import PooledHidden, Probed
 from ntkjax.store.atomic import write_json
 
@@ -65,11 +64,13 @@ def main() -> int:
 
 
 def head_against_vocabulary(folder: Path) -> dict:
-    """Both sides by the same verb on base4m, 4 × 4 examples of 32 tokens."""
+    """Both sides by the same verb on base4m, 4 × 4 examples of 16 tokens."""
     model = load_model(folder, LoraSettings())
-    theta = random_theta(model)
+    theta = start(model, seed=0, random_b=True)
     readout = read_readout(model)
-    xs, ys = batch(4, 32, 4096, seed=1), batch(4, 32, 4096, seed=2)
+    tokens, vocab_size = 16, readout.vocab_size
+    xs = batch(4, tokens, vocab_size, seed=1)
+    ys = batch(4, tokens, vocab_size, seed=2)
     base = PooledHidden(model)
 
     def run(kernel) -> Callable[[], np.ndarray]:
@@ -83,12 +84,12 @@ def head_against_vocabulary(folder: Path) -> dict:
     )
     error = normwise(through_head(), through_vocabulary())
     require(error < 1e-4, f"head and vocabulary differ by {error:.1e}")
-    times = take_turns(through_head, through_vocabulary, repeats=3)
+    times = take_turns(through_head, through_vocabulary, repeats=2)
     return {
         "model": "base4m",
         "examples": [4, 4],
-        "tokens": 32,
-        "outputs": [exact(readout).num_outputs, readout.vocab_size],
+        "tokens": tokens,
+        "outputs": [exact(readout).num_outputs, vocab_size],
         "relative_difference": error,
         "seconds_head": times[0],
         "seconds_vocabulary": times[1],
@@ -98,7 +99,10 @@ def head_against_vocabulary(folder: Path) -> dict:
 
 def directional_against_forward() -> dict:
     """24M parameters, 16 examples of 128 tokens; one and four directions."""
-    model, theta = random_decoder()
+    model = random_decoder(
+        384, 12_800, LoraSettings(), seed=0, num_layers=11, max_positions=128
+    )
+    theta = start(model, seed=0, random_b=True)
     xs = batch(16, 128, model.config.vocab_size, seed=1)
     probes = random_signs(read_readout(model), 4, seed=0).scaled_probes
     return {
@@ -217,53 +221,9 @@ def large_gram(folder: Path) -> None:
     f = Probed(PooledHidden(model), jnp.asarray(probes, jnp.float32))
     verb = jax.jit(lambda f, theta, xs, ys: gram(f, tile_size=64)(theta, xs, ys))
     xs, ys = batch(64, 96, 4096, seed=1), batch(512, 96, 4096, seed=2)
-    kernel = np.asarray(verb(f, random_theta(model), xs, ys))
+    kernel = np.asarray(verb(f, start(model, seed=0, random_b=True), xs, ys))
     require(kernel.shape == (64, 512) and np.isfinite(kernel).all(), "a bad kernel")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
-
-def random_theta(model: LanguageModel) -> dict:
-    """A at its start, B random: both kinds of gradients count."""
-    theta = initial_theta(model.theta_shapes, jax.random.key(0))
-    rng = np.random.default_rng(0)
-    return {
-        name: leaf
-        if name.endswith("lora_A")
-        else jnp.asarray(0.02 * rng.normal(size=leaf.shape), jnp.float32)
-        for name, leaf in theta.items()
-    }
-
-
-def random_decoder() -> tuple[LanguageModel, dict]:
-    """A Llama shape of 24M parameters with random weights."""
-    config = DecoderConfig(
-        vocab_size=12_800,
-        hidden_size=384,
-        intermediate_size=1024,
-        num_layers=8,
-        num_heads=6,
-        num_kv_heads=6,
-        head_dim=64,
-        max_positions=512,
-        norm_eps=1e-5,
-        rope_theta=10_000.0,
-        rope_scaling=None,
-        activation="silu",
-        attention_bias=False,
-        mlp_bias=False,
-        tie_embeddings=False,
-    )
-    lora = LoraSettings(rank=8)
-    graphdef, _, shapes = split_model(config, lora)
-    rng = np.random.default_rng(0)
-    frozen = {
-        name: jnp.asarray(rng.normal(size=leaf.shape) * leaf.shape[-1] ** -0.5)
-        if len(leaf.shape) == 2
-        else jnp.ones(leaf.shape)
-        for name, leaf in shapes.items()
-    }
-    model = LanguageModel(config, lora, graphdef, frozen).astype(jnp.float32)
-    return model, random_theta(model)
 
 
 def batch(n: int, T: int, vocab_size: int, seed: int) -> Batch:

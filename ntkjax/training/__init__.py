@@ -1,0 +1,1 @@
+"""LoRA fine-tuning: order of the data, optimizer, loop, checkpoints."""
