@@ -75,7 +75,7 @@ PROMPT_WEIGHT = 0.2
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -241,7 +241,7 @@ def write_readme(settings, frozen: dict, curve: list[dict], seconds: float) -> N
         "| step | loss | held_out |",
         "|---:|---:|---:|",
     ]
-    shown = [row for row in curve if row["step"] % 1000 == 0] or curve[-1:]
+    shown = [row for row in curve if row["step"] % 250 == 0] or curve[-1:]
     lines += [
         f"| {row['step']} | {row['loss']:.3f} | {row['held_out']:.3f} |"
         for row in shown
