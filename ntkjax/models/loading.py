@@ -9,6 +9,7 @@ import numpy as np
 
 from ntkjax.errors import InputError
 from ntkjax.models.checkpoint import Checkpoint
+from ntkjax.models.embedded import EMBEDDED_MODEL
 from ntkjax.models.families import read_config
 from ntkjax.models.language_model import LanguageModel, split_model
 from ntkjax.models.lora import LoraSettings
@@ -21,7 +22,7 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
 def find_model(model: str) -> Path:
-    """The folder of a model: a local one, or a snapshot of a hub id.
+    """The folder of a model: a local one, `embedded`, or a snapshot of a hub id.
 
     `HF_HUB_OFFLINE=1` is honored: then only the local cache is looked at.
 
@@ -33,6 +34,8 @@ def find_model(model: str) -> Path:
         return folder
     if folder.exists():
         raise InputError(f"--model {model}: expected a folder, but it is a file.")
+    if model == "embedded":
+        return EMBEDDED_MODEL
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model) or model.startswith("."):
         raise InputError(
             f"--model {model}: no such folder, and no hub id (owner/name) either."
