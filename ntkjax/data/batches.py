@@ -17,8 +17,9 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 
 
-POOLINGS = ("all", "response", "last")
-"""Mean over all tokens (both ends included), mean over targets, the last token."""
+POOLINGS = ("all", "response", "last", "weighted")
+"""Mean over all tokens (both ends included), over the targets, the last token, and the
+mean over all tokens in which token t = 1, …, T counts t times."""
 
 SHORTEST = 16
 """No bucket is shorter, unless the limit is."""
@@ -35,7 +36,8 @@ class Batch:
     Attributes:
         tokens: Token ids, 0 on padding.
         targets: True where a token is to be predicted.
-        weights: Pooling weights ω, float32: each row sums to 1 and is 0 on padding.
+        weights: Pooling weights ω, float32: each row sums to 1 (without length
+            normalization to the number of pooled tokens) and is 0 on padding.
     """
 
     tokens: Int[Array, "*n T"]
@@ -44,32 +46,42 @@ class Batch:
 
 
 def pooling_weights(
-    targets: Bool[np.ndarray, " T"], pooling: str
+    targets: Bool[np.ndarray, " T"], pooling: str, length_normalize: bool = True
 ) -> Float[np.ndarray, " T"]:
     """Weights ω_t of one example without padding, float32, Σ_t ω_t = 1.
 
     Args:
         targets: As in `TokenizedExample`: at least one is True.
         pooling: One of `POOLINGS`.
+        length_normalize: If not, sums take the place of means: the weights times the
+            number of pooled tokens. That is 1 for each pooled token, and 2t/(T+1) with
+            `weighted`.
 
     Raises:
         InputError: If there is no such pooling.
     """
+    positions = np.arange(1, len(targets) + 1)
     if pooling == "all":
-        chosen = np.ones(len(targets), bool)
+        counts = np.ones(len(targets), int)
     elif pooling == "response":
-        chosen = targets
+        counts = targets.astype(int)
     elif pooling == "last":
-        chosen = np.arange(len(targets)) == len(targets) - 1
+        counts = (positions == len(targets)).astype(int)
+    elif pooling == "weighted":
+        counts = positions
     else:
         raise InputError(
             f"--pooling {pooling}: no such pooling; expected {', '.join(POOLINGS)}."
         )
-    return (chosen / chosen.sum()).astype(np.float32)
+    num_pooled = 1 if length_normalize else np.count_nonzero(counts)
+    return (counts * num_pooled / counts.sum()).astype(np.float32)
 
 
 def make_batch(
-    examples: Sequence[TokenizedExample], pooling: str, length: int | None = None
+    examples: Sequence[TokenizedExample],
+    pooling: str,
+    length: int | None = None,
+    length_normalize: bool = True,
 ) -> Batch:
     """The examples padded on the right to one length.
 
@@ -77,6 +89,7 @@ def make_batch(
         examples: One or more.
         pooling: One of `POOLINGS`.
         length: The padded length; by default that of the longest example.
+        length_normalize: As in `pooling_weights`.
 
     Raises:
         ValueError: If an example is longer than `length`.
@@ -92,7 +105,7 @@ def make_batch(
         real = slice(len(example.tokens))
         tokens[row, real] = example.tokens
         targets[row, real] = example.targets
-        weights[row, real] = pooling_weights(example.targets, pooling)
+        weights[row, real] = pooling_weights(example.targets, pooling, length_normalize)
     return Batch(jnp.asarray(tokens), jnp.asarray(targets), jnp.asarray(weights))
 
 
@@ -113,6 +126,7 @@ def bucketed(
     batch_size: int,
     pooling: str,
     max_length: int,
+    length_normalize: bool = True,
 ) -> Iterator[tuple[Int64[np.ndarray, " n"], Batch]]:
     """Row indices and batch, for batches of `batch_size` rows that hold every row once.
 
@@ -135,5 +149,6 @@ def bucketed(
             filled = np.append(rows, np.full(batch_size - len(rows), -1))
             sources = np.where(filled < 0, rows[0], filled)
             batch = [examples[row] for row in sources]
-            yield filled, make_batch(batch, pooling, edges[place])
+            length = edges[place]
+            yield filled, make_batch(batch, pooling, length, length_normalize)
         waiting = waiting[:0]

@@ -1,24 +1,34 @@
-"""Examples as they stand in the user's files: JSON lines or Parquet.
+"""Examples: what a record of the user's files must hold, checked.
 
 A record holds `prompt` and `response`, or `text` alone (every token is then a target).
-`id` and `source` are optional; other columns are left to whoever needs them. A field
-that is null counts as absent, so that one Parquet file may mix both kinds of record.
+`id` and `source` are optional, and so are `choices` with `answer`, the index of the
+right one. Other columns, an `answer` without choices among them, are left to whoever
+needs them. A field that is null counts as absent, so that one Parquet file may mix both
+kinds of record.
 """
 
-import codecs
 import dataclasses
-import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+from ntkjax.data.records import Record, file_names, read_records
 from ntkjax.errors import InputError
 
 
-FIELDS = ("id", "source", "prompt", "response", "text", "messages")
+FIELDS = (
+    "id",
+    "source",
+    "prompt",
+    "response",
+    "text",
+    "messages",
+    "choices",
+    "answer",
+)
+"""The fields that `to_example` looks at."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +41,9 @@ class Example:
         response: The response, or the whole text of a `text` record.
         source: Where the record says it comes from.
         location: "file name:line" (Parquet: row), for messages.
+        choices: The responses to choose from, at least two; None without. Two may be
+            the same text, as in some published files.
+        answer: The index of the right choice; None without choices.
     """
 
     id: str
@@ -38,6 +51,8 @@ class Example:
     response: str
     source: str | None
     location: str
+    choices: tuple[str, ...] | None = None
+    answer: int | None = None
 
 
 def read_examples(paths: Sequence[Path]) -> list[Example]:
@@ -52,19 +67,13 @@ def read_examples(paths: Sequence[Path]) -> list[Example]:
     """
     examples = []
     places: dict[str, str] = {}
-    for path, name in zip(paths, _names(paths), strict=True):
-        before = len(examples)
-        for number, record, where in _read_records(path, name):
-            example = _to_example(record, f"{name}:{number}", where)
+    for path, name in zip(paths, file_names(paths), strict=True):
+        for record in read_records(path, name, FIELDS):
+            example = to_example(record)
             if example.id in places:
-                raise InputError(
-                    f'{where}: id "{example.id}" was already used at '
-                    f"{places[example.id]}; give each example its own id."
-                )
-            places[example.id] = where
+                raise repeated_id(example.id, record.where, places[example.id])
+            places[example.id] = record.where
             examples.append(example)
-        if len(examples) == before:
-            raise InputError(f"{path}: no examples; expected at least one record.")
     return examples
 
 
@@ -101,83 +110,27 @@ def choose(
     return [examples[i] for i in order[:num]]
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The file names; the full path where two files share a name."""
-    resolved = [path.resolve() for path in paths]
-    for path, times in Counter(resolved).items():
-        if times > 1:
-            raise InputError(f"{path}: the file is given {times} times; give it once.")
-    counts = Counter(path.name for path in resolved)
-    return [path.name if counts[path.name] == 1 else str(path) for path in resolved]
+def repeated_id(identity: str, where: str, before: str) -> InputError:
+    """The error for an id that two records have, at the places `before` and `where`."""
+    return InputError(
+        f'{where}: id "{identity}" was already used at {before}; give each example its '
+        "own id."
+    )
 
 
-def _read_records(path: Path, name: str) -> Iterator[tuple[int, Any, str]]:
-    """Number (from 1), record and place of each record in a file."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); expected a file of JSON lines "
-            "or Parquet."
-        ) from error
-    with file:
-        if path.suffix == ".parquet":
-            yield from _parquet_records(file, name)
-        else:
-            yield from _json_records(file, name)
+def to_example(record: Record) -> Example:
+    """The record as an example.
 
-
-def _json_records(file: BinaryIO, name: str) -> Iterator[tuple[int, Any, str]]:
-    for number, line in enumerate(file, start=1):
-        where = f"{name} line {number}"
-        if number == 1:
-            line = line.removeprefix(codecs.BOM_UTF8)
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{where}: byte {error.start + 1} is not UTF-8; save the file as UTF-8."
-            ) from error
-        if not text.strip():
-            continue
-        try:
-            record = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", error)
-            column = getattr(error, "colno", 1)
-            raise InputError(
-                f"{where}: bad JSON at column {column} ({reason}); expected one JSON "
-                "object on each line."
-            ) from error
-        yield number, record, where
-
-
-def _parquet_records(file: BinaryIO, name: str) -> Iterator[tuple[int, Any, str]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    number = 0
-    try:
-        table = parquet.ParquetFile(file)
-        present = [field for field in FIELDS if field in table.schema_arrow.names]
-        for batch in table.iter_batches(columns=present):
-            for record in batch.to_pylist():
-                number += 1
-                yield number, record, f"{name} row {number}"
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{name}: damaged Parquet after row {number} ({reason}); write it anew."
-        ) from error
-
-
-def _to_example(record: Any, location: str, where: str) -> Example:
-    if not isinstance(record, dict):
+    Raises:
+        InputError: If it breaks the rules of this module.
+    """
+    value, where = record.value, record.where
+    if not isinstance(value, dict):
         raise InputError(
             f"{where}: expected a JSON object with prompt and response, "
-            f"got {type(record).__name__}."
+            f"got {type(value).__name__}."
         )
-    given = {field for field in FIELDS if record.get(field) is not None}
+    given = {field for field in FIELDS if value.get(field) is not None}
     if "messages" in given:
         raise InputError(
             f'{where}: field "messages": chat data is not supported yet; expected '
@@ -195,31 +148,74 @@ def _to_example(record: Any, location: str, where: str) -> Example:
                 f'{where}: field "{field}" is missing; expected "prompt" and '
                 '"response", or "text" alone.'
             )
-    body = "text" if is_text else "response"
-    response = _string(record, body, where)
-    if not response.strip():
-        raise InputError(
-            f'{where}: field "{body}" is empty; fill it in or remove the record.'
-        )
-    identity = record.get("id")
-    if isinstance(identity, int) and not isinstance(identity, bool):
-        identity = str(identity)
-    elif identity is not None:
-        identity = _string(record, "id", where)
+    choices, answer = _choices(value, where)
     return Example(
-        id=location if identity is None else identity,
-        prompt=None if is_text else _string(record, "prompt", where),
-        response=response,
-        source=_string(record, "source", where) if "source" in given else None,
-        location=location,
+        id=_identity(value["id"], where) if "id" in given else record.location,
+        prompt=None if is_text else _string(value["prompt"], "prompt", where),
+        response=_filled(value, "text" if is_text else "response", where),
+        source=_string(value["source"], "source", where) if "source" in given else None,
+        location=record.location,
+        choices=choices,
+        answer=answer,
     )
 
 
-def _string(record: dict, field: str, where: str) -> str:
-    """The field as text that can be encoded: JSON may escape half a character."""
-    value = record[field]
+def _identity(value: Any, where: str) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return _string(value, "id", where, expected="a string or an integer")
+
+
+def _filled(record: dict, field: str, where: str) -> str:
+    text = _string(record[field], field, where)
+    if not text.strip():
+        raise InputError(
+            f'{where}: field "{field}" is empty; fill it in or remove the record.'
+        )
+    return text
+
+
+def _choices(record: dict, where: str) -> tuple[tuple[str, ...] | None, int | None]:
+    """`choices` and `answer`; (None, None) without choices."""
+    choices, answer = record.get("choices"), record.get("answer")
+    if choices is None:
+        return None, None
+    if answer is None:
+        raise InputError(
+            f'{where}: field "choices" stands without "answer"; give the index of the '
+            "right choice, or neither."
+        )
+    if not isinstance(choices, list) or len(choices) < 2:
+        raise InputError(
+            f'{where}: field "choices" must be a list of at least two strings, got '
+            f"{_shown(choices)}."
+        )
+    for number, choice in enumerate(choices):
+        field = f"choices[{number}]"
+        if not _string(choice, field, where).strip():
+            raise InputError(f'{where}: field "{field}" is empty; fill it in.')
+    if isinstance(answer, bool) or not isinstance(answer, int):
+        raise InputError(
+            f'{where}: field "answer" must be the index of a choice (0 is the first), '
+            f"got {_shown(answer)}."
+        )
+    if not 0 <= answer < len(choices):
+        raise InputError(
+            f'{where}: field "answer" is {answer}; expected 0 to {len(choices) - 1}, '
+            "the index of a choice."
+        )
+    return tuple(choices), answer
+
+
+def _shown(value: Any) -> str:
+    """The kind of a wrong value; for a list also its length."""
+    length = f" of {len(value)}" if isinstance(value, list) else ""
+    return type(value).__name__ + length
+
+
+def _string(value: Any, field: str, where: str, expected: str = "a string") -> str:
+    """The value as text that can be encoded: JSON may escape half a character."""
     if not isinstance(value, str):
-        expected = "a string or an integer" if field == "id" else "a string"
         raise InputError(
             f'{where}: field "{field}" must be {expected}, got {type(value).__name__}.'
         )

@@ -28,12 +28,13 @@ BLOCK = 8192
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TokenizedExample:
-    """One example as the model sees it, without padding.
+    """One example, or its prompt, as the model sees it, without padding.
 
     Attributes:
         id: The example's id.
         tokens: Token ids.
-        targets: True where a token is to be predicted; at least once.
+        targets: True where a token is to be predicted: at least once in an example,
+            nowhere in a prompt.
         was_cut: Whether the example was longer than the limit.
     """
 
@@ -60,7 +61,8 @@ def tokenize(
         max_length: The limit, beginning-of-text and end-of-text included.
         bos_id: Beginning-of-text, put in front unless it is there; None for none.
         eos_id: End-of-text, put at the end unless it is there; None for none (then one
-            that the tokenizer itself puts in is no target).
+            that the tokenizer itself puts in is no target), as for the choices of a
+            question.
         vocab_size: Number of tokens that the model knows.
 
     Raises:
@@ -82,6 +84,57 @@ def tokenize(
                 f"--max-length {max_length}; raise it."
             )
         tokenized.append(TokenizedExample(example.id, tokens, targets, was_cut))
+    return tokenized
+
+
+def tokenize_prompts(
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int,
+    bos_id: int | None,
+    vocab_size: int,
+) -> list[TokenizedExample]:
+    r"""What stands before the responses: [beginning-of-text] prompt "\n".
+
+    The tokens begin those of the whole example, unless the tokenizer merges the newline
+    with the response's first character. A prompt that is too long loses its left.
+
+    Args:
+        examples: Examples that have a prompt.
+        tokenizer: From `ntkjax.data.tokenizer.load_tokenizer`.
+        max_length: The limit, beginning-of-text included.
+        bos_id: Beginning-of-text, put in front unless it is there; None for none.
+        vocab_size: Number of tokens that the model knows.
+
+    Raises:
+        InputError: If a prompt has a token that the model does not know, no token at
+            all, or none that fits.
+    """
+    alone = [
+        dataclasses.replace(example, prompt=None, response=f"{example.prompt}\n")
+        for example in examples
+    ]
+    tokenized = []
+    for example, tokens, text, first in _encode(alone, tokenizer):
+        if not text.any():
+            raise InputError(
+                f"{example.location}: the tokenizer makes no token of the prompt and "
+                "the newline after it; nothing can be generated from them."
+            )
+        end = len(text) - int(np.argmax(text[::-1]))  # what is added behind goes
+        tokens, _, first = _frame(tokens[:end], text[:end], first, bos_id, None)
+        _require_known(tokens, vocab_size, example)
+        if max_length <= first:
+            raise InputError(
+                f"{example.location}: no token of the prompt fits into {max_length}; "
+                "raise --max-length or lower --max-new-tokens."
+            )
+        was_cut = len(tokens) > max_length
+        if was_cut:
+            tokens = np.append(tokens[:first], tokens[first - max_length :])
+        nowhere = np.zeros(len(tokens), bool)
+        tokenized.append(TokenizedExample(example.id, tokens, nowhere, was_cut))
     return tokenized
 
 
@@ -161,12 +214,7 @@ def _check(
     example: Example,
 ) -> None:
     """Refuse tokens that the model does not know, and text that makes no token."""
-    highest = int(tokens.max(initial=0))
-    if highest >= vocab_size:
-        raise InputError(
-            f"{example.location}: token id {highest} is outside the model's vocabulary "
-            f"of {vocab_size}; use the tokenizer that belongs to the model."
-        )
+    _require_known(tokens, vocab_size, example)
     if not targets.any():
         raise InputError(
             f"{example.location}: the tokenizer makes no token of field "
@@ -176,6 +224,17 @@ def _check(
         raise InputError(
             f'{example.location}: field "{_field(example)}" is one token with nothing '
             "before it to predict it from; remove the example."
+        )
+
+
+def _require_known(
+    tokens: Int32[np.ndarray, " T"], vocab_size: int, example: Example
+) -> None:
+    highest = int(tokens.max(initial=0))
+    if highest >= vocab_size:
+        raise InputError(
+            f"{example.location}: token id {highest} is outside the model's vocabulary "
+            f"of {vocab_size}; use the tokenizer that belongs to the model."
         )
 
 

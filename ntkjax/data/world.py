@@ -34,6 +34,11 @@ from ntkjax.store.atomic import write_text
 NUM_TRAIN = 36
 """Training examples of a domain."""
 
+POOL_SIZE = len(NEW_THINGS) * sum(
+    len(skill.wordings) for skill in (SKILLS | DISTRACTORS).values()
+)
+"""Records of the pool."""
+
 _TRAIN_SHARE = 3  # a domain's training set tells one thing in three
 _NUM_CHOICES = 4
 
@@ -72,7 +77,7 @@ class World:
 
 
 def make_world(seed: int) -> World:
-    """The world of a seed: 2,208 pool records, four domains."""
+    """The world of a seed: `POOL_SIZE` pool records, four domains."""
     tables = _tables(seed, NEW_THINGS)
     rng = np.random.default_rng([seed, 1])
     pool = [

@@ -1,28 +1,54 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import errno
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
+from ntkjax.errors import InputError
+
 
 PARTIAL = ".partial"
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Lets `write` fill a file beside `path`, then renames it in one step."""
+    """Lets `write` fill a file beside `path`, then renames it in one step.
+
+    Raises:
+        InputError: If the disk is full.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
-        write(beside)
-        os.replace(beside, path)
+        with full_disk_named(path):
+            write(beside)
+            os.replace(beside, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
+
+
+@contextlib.contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Turns the error of a full disk, or a used-up quota, into one for the user.
+
+    Raises:
+        InputError: If what runs inside meets a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"{path}: the disk is full; finished files are kept: free some space and "
+            "run the same command again."
+        ) from error
 
 
 def is_partial(path: Path) -> bool:
@@ -35,12 +61,30 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes float32 arrays as safetensors, whole or not at all."""
-    # Not `ascontiguousarray`, which gives a scalar an axis.
-    tensors = {k: np.asarray(v, np.float32, order="C") for k, v in arrays.items()}
-    content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes bytes, whole or not at all."""
     write_atomically(path, lambda p: p.write_bytes(content))
+
+
+def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as safetensors, whole or not at all: floats become float32."""
+    write_bytes(path, tensor_bytes(arrays))
+
+
+def tensor_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The content of a safetensors file.
+
+    Integers and booleans keep their type, every other number becomes float32. The same
+    arrays give the same bytes.
+    """
+    # Not `ascontiguousarray`, which gives a scalar an axis.
+    tensors = {k: np.asarray(_stored(v), order="C") for k, v in arrays.items()}
+    return safetensors.numpy.save(tensors, metadata={"format": "pt"})
+
+
+def _stored(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return array if array.dtype.kind in "biu" else array.astype(np.float32, copy=False)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -27,12 +27,31 @@ def _example(length, num_targets=1, start=10):
         ("all", [0.25, 0.25, 0.25, 0.25]),
         ("response", [0, 0.5, 0, 0.5]),
         ("last", [0, 0, 0, 1]),
+        ("weighted", [0.1, 0.2, 0.3, 0.4]),
     ],
 )
 def test_pooling_weights(pooling, expected):
     weights = pooling_weights(np.array([False, True, False, True]), pooling)
     assert weights.dtype == np.float32
-    assert weights.tolist() == expected
+    assert weights.tolist() == np.float32(expected).tolist()
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"),
+    [
+        ("all", [1, 1, 1, 1]),
+        ("response", [0, 1, 0, 1]),
+        ("last", [0, 0, 0, 1]),
+        ("weighted", [0.4, 0.8, 1.2, 1.6]),
+    ],
+)
+def test_sums_are_means_times_the_number_of_pooled_tokens(pooling, expected):
+    targets = np.array([False, True, False, True])
+    sums = pooling_weights(targets, pooling, length_normalize=False)
+    assert sums.dtype == np.float32
+    assert sums.tolist() == np.float32(expected).tolist()
+    means = pooling_weights(targets, pooling)
+    np.testing.assert_allclose(sums, means * np.count_nonzero(means), rtol=2e-7)
 
 
 def test_last_is_the_last_token_whether_or_not_it_is_a_target():
@@ -40,7 +59,7 @@ def test_last_is_the_last_token_whether_or_not_it_is_a_target():
 
 
 def test_unknown_pooling_is_named():
-    message = r"--pooling mean: no such pooling; expected all, response, last\."
+    message = r"--pooling mean: no such pooling; expected all, response, last, weighted"
     with pytest.raises(InputError, match=message):
         pooling_weights(np.array([True]), "mean")
 
@@ -72,6 +91,14 @@ def test_weights_sum_to_one(pooling):
     batch = make_batch([_example(n, (n + 1) // 2) for n in range(1, 80)], pooling)
     # 79 float32 numbers of relative error 6e-8 each
     np.testing.assert_allclose(batch.weights.sum(axis=1), 1, rtol=5e-6)
+
+
+def test_batches_hold_sums_when_lengths_are_not_normalized():
+    examples = [_example(3, 2), _example(1)]
+    batch = make_batch(examples, "response", length_normalize=False)
+    assert batch.weights.tolist() == [[0, 1, 1], [1, 0, 0]]
+    ((_, batch),) = bucketed(examples, 2, "response", 16, length_normalize=False)
+    assert batch.weights[:, :3].tolist() == [[0, 1, 1], [1, 0, 0]]
 
 
 def test_make_batch_refuses_a_short_length():

@@ -11,6 +11,10 @@ from ntkjax.errors import InputError
 GOOD = {"prompt": "p", "response": "r"}
 
 
+def _choose(choices=("a", "b"), answer=1):
+    return {**GOOD, "choices": choices, "answer": answer}
+
+
 @pytest.fixture
 def write(tmp_path):
     def write(*records, name="q.jsonl"):
@@ -39,7 +43,7 @@ def test_both_kinds_of_record_and_extra_columns(write):
         {"text": "whole"},
     )
     assert read_examples([path]) == [
-        Example("a", "p", "r", "s", "q.jsonl:1"),
+        Example("a", "p", "r", "s", "q.jsonl:1", ("r", "x"), 0),
         Example("7", "", " r ", None, "q.jsonl:2"),
         Example("q.jsonl:3", None, "whole", None, "q.jsonl:3"),
     ]
@@ -59,13 +63,25 @@ def test_byte_order_mark_blank_lines_and_line_ends(tmp_path):
 
 def test_parquet_is_like_json_lines(write_parquet):
     path = write_parquet(
-        {"id": 1, "prompt": "p", "response": "r", "text": None, "answer": 0},
-        {"id": None, "prompt": None, "response": None, "text": "t", "answer": 1},
+        {"id": 1, **GOOD, "text": None, "choices": ["a", "b", "c"], "answer": 2},
+        {"id": None, "prompt": None, "response": None, "text": "t", "choices": None},
     )
     assert read_examples([path]) == [
-        Example("1", "p", "r", None, "q.parquet:1"),
+        Example("1", "p", "r", None, "q.parquet:1", ("a", "b", "c"), 2),
         Example("q.parquet:2", None, "t", None, "q.parquet:2"),
     ]
+
+
+def test_choices_may_repeat_and_null_ones_are_none(write):
+    path = write(_choose(["a", "b", "a"], 2), _choose(None, None))
+    first, second = read_examples([path])
+    assert (first.choices, first.answer) == (("a", "b", "a"), 2)
+    assert (second.choices, second.answer) == (None, None)
+
+
+def test_an_answer_without_choices_is_a_column_of_somebody_else(write):
+    (example,) = read_examples([write(_choose(None, "forty-two"))])
+    assert (example.choices, example.answer) == (None, None)
 
 
 def test_files_of_one_name_are_told_apart(write):
@@ -96,6 +112,19 @@ def test_files_of_one_name_are_told_apart(write):
         ({"response": "r", "text": "t"}, r'"text" stands beside'),
         ({"messages": []}, r'"messages": chat data is not supported yet; expected "pr'),
         ({**GOOD, "messages": [{}]}, r'line 2: field "messages": chat data is not'),
+        (_choose(answer=None), r'"choices" stands without "answer"; give the index'),
+        (_choose("ab"), r'"choices" must be a list of at least two strings, got str\.'),
+        (_choose(["a"]), r"a list of at least two strings, got list of 1\."),
+        (_choose([]), r"a list of at least two strings, got list of 0\."),
+        (_choose(["a", 1]), r'field "choices\[1\]" must be a string, got int\.'),
+        (_choose(["a", None]), r'"choices\[1\]" must be a string, got NoneType\.'),
+        (_choose([" \n", "b"]), r'field "choices\[0\]" is empty; fill it in\.'),
+        (_choose(["a", "\udfff"]), r'"choices\[1\]" has half a surrogate pair'),
+        (_choose(answer=True), r'"answer" must be the index of a choice .*, got bool'),
+        (_choose(answer="a"), r'"answer" must be the index of a choice .*, got str'),
+        (_choose(answer=1.0), r'"answer" must be the index of a choice .*, got float'),
+        (_choose(answer=2), r'line 2: field "answer" is 2; expected 0 to 1, the index'),
+        (_choose(answer=-1), r'field "answer" is -1; expected 0 to 1, the index'),
         ({"text": "a\ud800"}, r'"text" has half a surrogate pair at character 2;'),
     ],
 )
@@ -248,3 +277,4 @@ def test_shared_data_is_read(shared):
     examples = read_examples(paths)
     assert len(examples) == 2000 + 2388 + 1200 + 2983
     assert all(e.prompt and e.response and e.source for e in examples)
+    assert all(e.choices[e.answer] == e.response for e in examples)

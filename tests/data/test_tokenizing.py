@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ntkjax.data.examples import Example
 from ntkjax.data.tokenizer import load_tokenizer
-from ntkjax.data.tokenizing import BLOCK, tokenize
+from ntkjax.data.tokenizing import BLOCK, tokenize, tokenize_prompts
 from ntkjax.errors import InputError
 
 
@@ -240,3 +240,70 @@ def test_one_token_with_nothing_before_it_is_refused(save_tokenizer):
         tokenize(
             [example], tokenizer, max_length=9, bos_id=None, eos_id=None, vocab_size=999
         )
+
+
+def _prompts(tokenizer, *prompts, max_length=100, vocab_size=300, bos_id=BOS):
+    return tokenize_prompts(
+        [_example(prompt, "r") for prompt in prompts],
+        tokenizer,
+        max_length=max_length,
+        bos_id=bos_id,
+        vocab_size=vocab_size,
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "bos_id", "expected"),
+    [
+        ("$A", BOS, "<s>ab\n"),
+        ("<s> $A", BOS, "<s>ab\n"),
+        ("<s> $A </s>", BOS, "<s>ab\n"),
+        ("<s> <sop> $A </s>", BOS, "<s><sop>ab\n"),
+        ("$A", None, "ab\n"),
+    ],
+)
+def test_a_prompt_alone(save_tokenizer, template, bos_id, expected):
+    tokenizer = load_tokenizer(save_tokenizer(template))
+    (prompt,) = _prompts(tokenizer, "ab", bos_id=bos_id)
+    assert _show(tokenizer, prompt) == expected
+    assert prompt.tokens.dtype == np.int32
+    assert not prompt.was_cut
+
+
+@pytest.mark.parametrize(
+    ("max_length", "expected"), [(5, "<s><sop>bc\n"), (3, "<s><sop>\n")]
+)
+def test_a_long_prompt_loses_its_left(save_tokenizer, max_length, expected):
+    tokenizer = load_tokenizer(save_tokenizer("<s> <sop> $A </s>"))
+    (prompt,) = _prompts(tokenizer, "abc", max_length=max_length)
+    assert _show(tokenizer, prompt) == expected
+    assert prompt.was_cut
+
+
+def test_a_prompt_without_room_or_tokens_is_refused(save_tokenizer):
+    tokenizer = load_tokenizer(save_tokenizer("<s> <sop> $A"))
+    with pytest.raises(
+        InputError, match=r"^q\.jsonl:1: no token of the prompt fits in"
+    ):
+        _prompts(tokenizer, "abc", max_length=2)
+    with pytest.raises(InputError, match=r"token id \d+ is outside the model's voc"):
+        _prompts(tokenizer, "abc", vocab_size=50)
+    silent = load_tokenizer(save_tokenizer("<s> $A", alphabet=["a"]))
+    with pytest.raises(InputError, match="the tokenizer makes no token of the prompt"):
+        _prompts(silent, "xyz")
+
+
+def test_real_prompts_begin_their_examples(real):
+    pairs = [("Is 4 even?", "Yes."), ("", "No"), ("a b\n", "c")]
+    prompts = _prompts(real, *(prompt for prompt, _ in pairs), vocab_size=4096)
+    whole = _tokenize(real, *pairs, vocab_size=4096)
+    for prompt, example in zip(prompts, whole, strict=True):
+        assert prompt.tokens.tolist() == example.tokens[: len(prompt.tokens)].tolist()
+        assert not prompt.targets.any()
+
+
+def test_a_choice_has_no_end_of_text(save_tokenizer):
+    for template in ("$A", "<s> $A"):
+        tokenizer = load_tokenizer(save_tokenizer(template))
+        (choice,) = _tokenize(tokenizer, ("ab", "cd"), eos_id=None)
+        assert _show(tokenizer, choice) == "<s>ab[\n][c][d]"

@@ -5,7 +5,13 @@ import re
 import pytest
 
 from ntkjax.data.examples import read_examples
-from ntkjax.data.world import NUM_TRAIN, make_world, pretraining_texts, write_world
+from ntkjax.data.world import (
+    NUM_TRAIN,
+    POOL_SIZE,
+    make_world,
+    pretraining_texts,
+    write_world,
+)
 from ntkjax.data.world_words import (
     DISTRACTORS,
     DOMAINS,
@@ -35,7 +41,7 @@ def test_a_seed_is_a_world(world):
 
 
 def test_the_pool_tells_every_fact_in_every_wording(world):
-    assert len(world.pool) == 24 * (12 * 5 + 8 * 4)
+    assert len(world.pool) == POOL_SIZE == 24 * (12 * 5 + 8 * 4)
     assert len({record["id"] for record in world.pool}) == len(world.pool)
     assert {r["source"] for r in world.pool} == SKILLS.keys() | DISTRACTORS.keys()
     told: dict = {}

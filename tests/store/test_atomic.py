@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 
@@ -6,7 +7,15 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from ntkjax.store.atomic import write_atomically, write_json, write_tensors, write_text
+from ntkjax.errors import InputError
+from ntkjax.store.atomic import (
+    tensor_bytes,
+    write_atomically,
+    write_bytes,
+    write_json,
+    write_tensors,
+    write_text,
+)
 
 
 def test_a_failing_write_leaves_the_old_file_alone(tmp_path):
@@ -31,6 +40,39 @@ def test_a_failing_first_write_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / "result.txt", interrupted)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("write", [write_text, write_bytes, write_json, write_tensors])
+def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, monkeypatch, number, write):
+    content = {write_bytes: b"new", write_tensors: {"a": np.zeros(3)}}.get(write, "new")
+    path = tmp_path / "result"
+    path.write_text("old")
+
+    def full(source, target):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(InputError, match=r"result: the disk is full; finished files"):
+        write(path, content)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["result"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has none")
+def test_a_disk_that_fills_up_while_a_file_is_written(tmp_path):
+    def fill(beside):
+        beside.symlink_to("/dev/full")
+        beside.write_bytes(bytes(10_000))
+
+    with pytest.raises(InputError, match="the disk is full"):
+        write_atomically(tmp_path / "result", fill)
+    assert not os.listdir(tmp_path)
+
+
+def test_other_errors_of_the_system_stay_what_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "missing" / "a", "text")
 
 
 def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
@@ -88,3 +130,24 @@ def test_tensors_round_trip(tmp_path):
     with safe_open(path, framework="np") as file:
         assert file.metadata() == {"format": "pt"}  # PEFT and transformers ask for it
     assert os.listdir(tmp_path) == ["a.safetensors"]
+
+
+def test_integers_and_booleans_keep_their_type(tmp_path):
+    large = 2**62 + 1  # no float32 or float64 holds it
+    arrays = {
+        "int32": np.array([-3, 2**31 - 1], np.int32),
+        "int64": np.array([[large], [-large]]),
+        "uint8": np.arange(256, dtype=np.uint8),
+        "bool": np.array([True, False])[::-1],
+    }
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, arrays)
+    found = load_file(path)
+    for name, array in arrays.items():
+        assert found[name].dtype == name
+        assert (found[name] == array).all()
+
+
+def test_the_same_arrays_give_the_same_bytes():
+    one, two = np.arange(3), np.ones(4, np.float32)
+    assert tensor_bytes({"a": one, "b": two}) == tensor_bytes({"b": two, "a": one})
