@@ -19,17 +19,19 @@ from ntkjax.notation import Example, OutputFn, Theta
 
 
 def directional(
-    f: OutputFn, *, batch_size: int = 16
+    f: OutputFn, *, batch_size: int = 16, jvp_batch: int = 8
 ) -> Callable[[Theta, Example, Theta], Float[Array, " n"]]:
     """Function (θ, xs, u) ↦ Σ_j ⟨∇f_j(x), u_j⟩ for each x, [n].
 
     u has the structure of θ with a leading axis [s] on every leaf.
 
-    Cost: F + s·F per example; memory: s directions of P numbers.
+    Cost: F + s·F per example, and F more for every further `jvp_batch` directions;
+    memory: s directions of P numbers.
 
     Args:
         f: Output function, one example to s outputs.
         batch_size: Examples computed side by side.
+        jvp_batch: Directions computed side by side for each of them.
     """
 
     def products(theta: Theta, xs: Example, directions: Theta) -> Float[Array, " n"]:
@@ -38,13 +40,15 @@ def directional(
         def one(x: Example) -> Float[Array, ""]:
             outputs = as_vector(f, x)
 
-            def rates(direction: Theta) -> Float[Array, " s"]:
-                return jax.jvp(outputs, (theta,), (direction,))[1]
+            def rate(along) -> Float[Array, ""]:
+                j, direction = along
+                return jax.jvp(outputs, (theta,), (direction,))[1][j]
 
-            first = jax.tree.map(lambda leaf: leaf[0], directions)
-            if jax.tree.leaves(directions)[0].shape[0] == 1:
-                return rates(first)[0]
-            return jnp.trace(jax.vmap(rates)(directions))  # row j: along u_j
+            s = jax.tree.leaves(directions)[0].shape[0]
+            if s == 1:
+                return rate((0, jax.tree.map(lambda leaf: leaf[0], directions)))
+            along = jnp.arange(s), directions
+            return jnp.sum(jax.lax.map(rate, along, batch_size=jvp_batch))
 
         with full_precision():
             return jax.lax.map(one, xs, batch_size=batch_size)
@@ -57,8 +61,25 @@ def mean_gradients(
 ) -> Callable[[Theta, Example], Theta]:
     """Function (θ, xs) ↦ ḡ_j = (1/n) Σ_i ∇f_j(x_i), a leading axis [s] on every leaf.
 
+    Cost, memory and arguments are those of `sum_gradients`.
+    """
+    sums = sum_gradients(f, batch_size=batch_size)
+
+    def means(theta: Theta, xs: Example) -> Theta:
+        n = num_examples(xs)
+        total = sums(theta, xs, jnp.ones(n, jnp.float32))
+        return jax.tree.map(lambda leaf: leaf / n, total)
+
+    return means
+
+
+def sum_gradients(
+    f: OutputFn, *, batch_size: int = 16
+) -> Callable[[Theta, Example, Float[Array, " n"]], Theta]:
+    """Function (θ, xs, w) ↦ Σ_i w_i ∇f_j(x_i), a leading axis [s] on every leaf.
+
     The examples of a batch are summed before the backward pass: no per-example
-    gradient is formed.
+    gradient is formed. An example of weight 0 must have finite outputs all the same.
 
     Cost: n · (F + s·B); memory: s·P numbers and the activations of one batch.
 
@@ -67,32 +88,33 @@ def mean_gradients(
         batch_size: Examples computed side by side.
     """
 
-    def means(theta: Theta, xs: Example) -> Theta:
+    def sums(theta: Theta, xs: Example, weights: Float[Array, " n"]) -> Theta:
         n = num_examples(xs)
         size = min(batch_size, n)
         rows = jnp.arange(-(-n // size) * size).reshape(-1, size)
 
         def batch_sums(row: Array) -> Theta:
-            batch = jax.tree.map(lambda leaf: leaf[jnp.minimum(row, n - 1)], xs)
+            source = jnp.minimum(row, n - 1)
+            batch = jax.tree.map(lambda leaf: leaf[source], xs)
+            counted = jnp.where(row < n, weights[source], 0)
 
             def total(theta: Theta) -> Float[Array, " s"]:
                 outputs = jax.vmap(lambda x: as_vector(f, x)(theta))(batch)
-                return jnp.where(row < n, 1, 0).astype(outputs.dtype) @ outputs
+                return counted.astype(outputs.dtype) @ outputs
 
             outputs, pullback = jax.vjp(total, theta)
             basis = jnp.eye(outputs.size, dtype=outputs.dtype)
             return jax.lax.map(lambda e: pullback(e)[0], basis)
 
-        def add(sums: Theta, row: Array):
-            return jax.tree.map(jnp.add, sums, batch_sums(row)), None
+        def add(total: Theta, row: Array):
+            return jax.tree.map(jnp.add, total, batch_sums(row)), None
 
         with full_precision():
             shapes = jax.eval_shape(batch_sums, rows[0])
             zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            sums = jax.lax.scan(add, zero, rows)[0]
-        return jax.tree.map(lambda leaf: leaf / n, sums)
+            return jax.lax.scan(add, zero, rows)[0]
 
-    return means
+    return sums
 
 
 def _require_directions(f: OutputFn, theta: Theta, xs: Example, u: Theta) -> None:

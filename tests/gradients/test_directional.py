@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkjax.gradients.directional import directional, mean_gradients
+from ntkjax.gradients.directional import directional, mean_gradients, sum_gradients
 from ntkjax.gradients.gram import gram
 from tests.oracles import jacobians, normwise
 from tests.problems import mlp, random_like
@@ -23,6 +23,26 @@ def test_equals_the_gradient_inner_product(num_outputs, batch_size):
     found = directional(f, batch_size=batch_size)(theta, xs, u)
     expected = np.einsum("nsp,sp->n", jacobians(f, theta, xs), flat(u, num_outputs))
     assert normwise(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize("jvp_batch", [1, 3, 4])
+def test_directions_may_be_computed_a_few_at_a_time(jvp_batch):
+    f, theta, draw = mlp(4)
+    xs = draw(5)
+    u = random_like(theta, jax.random.key(1), leading=(4,))
+    found = directional(f, jvp_batch=jvp_batch)(theta, xs, u)
+    expected = np.einsum("nsp,sp->n", jacobians(f, theta, xs), flat(u, 4))
+    assert normwise(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize("num_outputs", [1, 4])
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_weighted_sum_of_gradients(num_outputs, batch_size):
+    f, theta, draw = mlp(num_outputs)
+    xs, weights = draw(5), np.array([0.5, 0, -2, 1, 3], np.float32)
+    found = sum_gradients(f, batch_size=batch_size)(theta, xs, jnp.asarray(weights))
+    expected = np.einsum("n,nsp->sp", weights, jacobians(f, theta, xs))
+    assert normwise(flat(found, num_outputs), expected) < 1e-5
 
 
 @pytest.mark.parametrize("num_outputs", [1, 4])

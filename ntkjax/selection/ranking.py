@@ -1,0 +1,81 @@
+"""From scores to a selection: the highest first, up to a budget.
+
+Of equal scores the example that stands first in the pool comes first.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int, Int64
+
+from ntkjax.errors import InputError
+
+
+def ranking(scores: Float[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
+    """Rows by descending score.
+
+    >>> ranking(np.array([1.0, 3.0, 1.0])).tolist()
+    [1, 0, 2]
+
+    Raises:
+        ValueError: If a score is not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite to be ranked.")
+    return np.argsort(-scores, kind="stable").astype(np.int64)
+
+
+def ranks(scores: Float[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
+    """The rank of each row, 1 for the highest score.
+
+    >>> ranks(np.array([1.0, 3.0, 1.0])).tolist()
+    [2, 1, 3]
+    """
+    found = np.zeros(len(scores), np.int64)
+    found[ranking(scores)] = np.arange(1, len(scores) + 1)
+    return found
+
+
+def top(scores: Float[np.ndarray, " m"], budget: int) -> Int64[np.ndarray, " b"]:
+    """The `budget` rows of the highest scores, in rank order.
+
+    Raises:
+        InputError: If the budget is below 1 or there are fewer rows.
+    """
+    check_budget(budget, len(scores))
+    return ranking(scores)[:budget]
+
+
+def top_within_tokens(
+    scores: Float[np.ndarray, " m"], tokens: Int[np.ndarray, " m"], budget: int
+) -> Int64[np.ndarray, " b"]:
+    """The longest prefix of the ranking with at most `budget` tokens in all.
+
+    It ends before the first example that does not fit, so that no lower-ranked example
+    is chosen because it is short.
+
+    Raises:
+        InputError: If not even the first example fits.
+    """
+    order = ranking(scores)
+    used = np.cumsum(tokens[order], dtype=np.int64)
+    count = int(np.searchsorted(used, budget, side="right"))
+    if count == 0:
+        needed = f"the highest-ranked example alone has {used[0]}" if len(used) else ""
+        raise InputError(
+            f"--budget-tokens {budget}: {needed or 'the pool is empty'}; raise it."
+        )
+    return order[:count]
+
+
+def check_budget(budget: int, available: int) -> None:
+    """Refuses a budget that cannot be met, before any work is done.
+
+    Raises:
+        InputError: If `budget` is not in 1, …, `available`.
+    """
+    if budget < 1:
+        raise InputError(f"--budget {budget}: expected at least 1.")
+    if budget > available:
+        raise InputError(
+            f"--budget {budget}: there are only {available} examples to choose from; "
+            f"choose at most {available}."
+        )

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from ntkjax.errors import InputError
+from ntkjax.selection.ranking import (
+    check_budget,
+    ranking,
+    ranks,
+    top,
+    top_within_tokens,
+)
+
+
+SCORES = np.array([0.5, 2.0, -1.0, 2.0, 0.5])
+
+
+def test_ranking_is_by_score_and_then_by_pool_order():
+    assert ranking(SCORES).tolist() == [1, 3, 0, 4, 2]
+    assert ranks(SCORES).tolist() == [3, 1, 5, 2, 4]
+    assert ranking(SCORES).dtype == ranks(SCORES).dtype == np.int64
+
+
+def test_ranking_equals_python_sorting():
+    scores = np.random.default_rng(0).integers(0, 9, 200).astype(np.float64)
+    expected = sorted(range(200), key=lambda row: (-scores[row], row))
+    assert ranking(scores).tolist() == expected
+
+
+def test_scores_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="finite"):
+        ranking(np.array([1.0, np.nan]))
+
+
+def test_top():
+    assert top(SCORES, 3).tolist() == [1, 3, 0]
+    assert top(SCORES, 5).tolist() == ranking(SCORES).tolist()
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        (0, r"--budget 0: expected at least 1\."),
+        (6, r"--budget 6: there are only 5 examples .* choose at most 5\."),
+    ],
+)
+def test_impossible_budgets(budget, message):
+    with pytest.raises(InputError, match=message):
+        top(SCORES, budget)
+    with pytest.raises(InputError, match=message):
+        check_budget(budget, 5)
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [(20, [1]), (29, [1]), (30, [1, 3]), (99, [1, 3]), (1000, [1, 3, 0, 4, 2])],
+)
+def test_token_budget_takes_the_longest_prefix(budget, expected):
+    tokens = np.array([70, 20, 5, 10, 1])  # row 0 does not fit into 99; row 4 would
+    assert top_within_tokens(SCORES, tokens, budget).tolist() == expected
+
+
+def test_token_budget_below_the_first_example():
+    message = r"--budget-tokens 19: the highest-ranked example alone has 20; raise it\."
+    with pytest.raises(InputError, match=message):
+        top_within_tokens(SCORES, np.full(5, 20), 19)
