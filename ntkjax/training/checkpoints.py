@@ -1,0 +1,170 @@
+"""Training states on disk, whole or not at all (orbax), the newest two of them."""
+
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.errors import InputError
+from ntkjax.models.language_model import LanguageModel
+
+
+_KEPT = 2
+_SHARE = 10
+"""Training takes at least this many times as long as saving."""
+
+
+class Checkpoint(NamedTuple):
+    """What was saved at a step.
+
+    Attributes:
+        step: Steps done.
+        arrays: NumPy arrays by name, or by name and parameter path.
+        facts: Plain values.
+    """
+
+    step: int
+    arrays: dict[str, Any]
+    facts: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training in one folder.
+
+    Args:
+        folder: Where they are; made if absent.
+        identity: A hash of everything that decides the training. A folder with
+            checkpoints of another one is refused.
+
+    Raises:
+        InputError: If the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, identity: str):
+        import orbax.checkpoint as orbax
+
+        self._folder, self._identity = folder, identity
+        options = orbax.CheckpointManagerOptions(
+            max_to_keep=_KEPT,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,
+        )
+        with _quiet():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                path = folder.absolute()
+                self._manager = orbax.CheckpointManager(path, options=options)
+            except OSError as error:
+                raise InputError(f"{folder}: cannot be written: {error}.") from error
+        self._args = orbax.args
+        self._rest_until = 0.0
+
+    def newest(self) -> Checkpoint | None:
+        """The newest complete checkpoint.
+
+        Raises:
+            InputError: If it belongs to another training.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        args = self._args
+        with _quiet():
+            found = self._manager.restore(
+                step,
+                args=args.Composite(
+                    arrays=args.StandardRestore(), facts=args.JsonRestore()
+                ),
+            )
+        facts = dict(found["facts"])
+        if facts.pop("identity") != self._identity:
+            raise InputError(
+                f"{self._folder}: holds checkpoints of another training (other model, "
+                "start, data or settings); choose a new folder."
+            )
+        return Checkpoint(step, found["arrays"], facts)
+
+    def may_save(self) -> bool:
+        """Whether saving again would still take a small share of the time."""
+        return time.monotonic() >= self._rest_until
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Writes a checkpoint and removes those that are too old.
+
+        Raises:
+            InputError: If the disk refuses; earlier checkpoints stay.
+        """
+        started = time.monotonic()
+        args = self._args
+        facts = {**checkpoint.facts, "identity": self._identity}
+        content = args.Composite(
+            arrays=args.StandardSave(checkpoint.arrays), facts=args.JsonSave(facts)
+        )
+        with _quiet():
+            try:
+                self._manager.save(checkpoint.step, args=content, force=True)
+            except (OSError, ValueError) as error:
+                reason = str(error).strip().split("\n")[0]
+                raise InputError(
+                    f"{self._folder}: the checkpoint of step {checkpoint.step} cannot "
+                    f"be written ({reason}); make room and run again, earlier "
+                    "checkpoints are whole."
+                ) from error
+        now = time.monotonic()
+        self._rest_until = now + _SHARE * (now - started)
+
+    def close(self) -> None:
+        """Ends what orbax runs in the background."""
+        with _quiet():
+            self._manager.close()
+
+
+def training_identity(
+    model: LanguageModel,
+    theta: Mapping[str, Any],
+    data: Sequence[Sequence[TokenizedExample]],
+    settings: Any,
+) -> str:
+    """SHA-256 of what decides a training.
+
+    Of every frozen weight only the first row is looked at: other models differ there,
+    and a large model need not be read.
+
+    Args:
+        model: The model.
+        theta: θ at the start.
+        data: Lists of examples, those of the validation too.
+        settings: Anything whose `repr` says it all.
+    """
+    total = hashlib.sha256(repr((model.config, model.lora, settings)).encode())
+    for name, leaf in sorted(model.frozen.items()):
+        total.update(f"{name} {leaf.shape} {leaf.dtype} ".encode())
+        total.update(np.asarray(jax.device_get(leaf[0])).tobytes())
+    for name, leaf in sorted(theta.items()):
+        total.update(f"{name} {leaf.shape} ".encode())
+        total.update(np.asarray(leaf).tobytes())
+    for examples in data:
+        total.update(f"{len(examples)} examples ".encode())
+        for example in examples:
+            total.update(f"{len(example.tokens)} ".encode())
+            total.update(example.tokens.tobytes() + example.targets.tobytes())
+    return total.hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No lines of orbax on standard error."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

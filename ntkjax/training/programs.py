@@ -1,0 +1,153 @@
+"""The two compiled programs of a fine-tuning: a step, and losses for validation.
+
+Every device holds the model and θ and takes its share of the examples; gradients are
+summed over the devices. A program is compiled once per shape of its arguments: the
+frozen weights, the learning rate and the number of targets are arguments.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
+
+from ntkjax.devices.mesh import DATA_AXIS
+from ntkjax.devices.precision import at_least_float32, full_precision
+from ntkjax.models.language_model import LanguageModel
+from ntkjax.notation import Theta
+from ntkjax.training.rows import Rows
+
+
+_LOGITS = 2**24
+"""Numbers of a block of logits, per device: 64 MiB in float32."""
+
+_WHOLE, _SHARED = PartitionSpec(), PartitionSpec(None, DATA_AXIS)
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Constants of the optimizer (arXiv 1711.05101), but for the learning rate.
+
+    Attributes:
+        beta1: Decay of the mean of gradients.
+        beta2: Decay of the mean of squared gradients.
+        weight_decay: Share of θ that is added to the update.
+        max_grad_norm: Longer gradients are scaled down to this norm; 0 for none.
+    """
+
+    beta1: float
+    beta2: float
+    weight_decay: float
+    max_grad_norm: float
+
+    def start(self, theta: Any) -> optax.OptState:
+        """Moments before the first step; θ may be on the host."""
+        return self._rule().init(theta)
+
+    def update(
+        self, gradient: Theta, moments: optax.OptState, theta: Theta
+    ) -> tuple[Theta, optax.OptState]:
+        """What is to be subtracted η times from θ, and the new moments."""
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes float32 and int32
+            return self._rule().update(gradient, moments, theta)
+
+    def _rule(self) -> optax.GradientTransformation:
+        clip = optax.clip_by_global_norm(self.max_grad_norm)
+        return optax.chain(
+            clip if self.max_grad_norm else optax.identity(),
+            optax.scale_by_adam(self.beta1, self.beta2),
+            optax.add_decayed_weights(self.weight_decay),
+        )
+
+
+def loss_sums(
+    model: LanguageModel,
+    theta: Theta,
+    tokens: Int[Array, "n T"],
+    targets: Bool[Array, "n T"],
+) -> Float[Array, " n"]:
+    """−Σ_t log p(token_t | tokens before) over the target tokens of each example.
+
+    Logits are formed for a block of positions at a time and formed again in the
+    backward pass, so that no [n, T, V] array is kept.
+    """
+    hidden = jax.vmap(model.hidden, in_axes=(None, 0))(theta, tokens)[:, :-1]
+    n, T, d = hidden.shape
+    wide = at_least_float32(hidden.dtype)
+
+    @jax.checkpoint
+    def nll(position) -> Float[Array, ""]:
+        state, token = position
+        logits = model.logits(theta, state[None])[0].astype(wide)
+        return jax.nn.logsumexp(logits) - logits[token]
+
+    positions = hidden.reshape(n * T, d), tokens[:, 1:].reshape(n * T)
+    block = max(1, _LOGITS // model.config.vocab_size)
+    losses = jax.lax.map(nll, positions, batch_size=block).reshape(n, T)
+    return jnp.sum(jnp.where(targets[:, 1:], losses, 0), axis=1)
+
+
+@functools.cache
+def step_program(mesh: Mesh, constants: AdamW):
+    """Compiled (model, θ, moments, rows, η, targets) ↦ one step of AdamW.
+
+    The loss is the mean over all target tokens of the step, however its rows are
+    shared out. Gives θ, moments, the norm of the gradient (before clipping), and the
+    sum of each row's losses, [accumulation, n].
+    """
+
+    def step(model, theta, moments, rows, rate, num_targets):
+        def add_rows(total, rows):
+            def loss(theta):
+                sums = loss_sums(model, theta, *rows)
+                return jnp.sum(sums), sums
+
+            gradient, sums = jax.grad(loss, has_aux=True)(theta)
+            return jax.tree.map(jnp.add, total, gradient), sums
+
+        with full_precision():
+            zero = jax.tree.map(jnp.zeros_like, theta)
+            total, sums = jax.lax.scan(add_rows, zero, rows)
+            total = jax.lax.psum(total, DATA_AXIS)
+            gradient = jax.tree.map(lambda leaf: leaf / num_targets, total)
+            update, moments = constants.update(gradient, moments, theta)
+        theta = jax.tree.map(lambda leaf, change: leaf - rate * change, theta, update)
+        return theta, moments, optax.tree.norm(gradient), sums
+
+    return jax.jit(
+        jax.shard_map(
+            step,
+            mesh=mesh,
+            in_specs=(_WHOLE, _WHOLE, _WHOLE, _SHARED, _WHOLE, _WHOLE),
+            out_specs=(_WHOLE, _WHOLE, _WHOLE, _SHARED),
+            check_vma=False,
+        )
+    )
+
+
+@functools.cache
+def loss_program(mesh: Mesh):
+    """Compiled (model, θ, rows) ↦ the sum of each row's losses, [accumulation, n]."""
+
+    def losses(model, theta, rows):
+        with full_precision():
+            return jax.lax.map(lambda part: loss_sums(model, theta, *part), rows)
+
+    return jax.jit(
+        jax.shard_map(
+            losses,
+            mesh=mesh,
+            in_specs=(_WHOLE, _WHOLE, _SHARED),
+            out_specs=_SHARED,
+            check_vma=False,
+        )
+    )
+
+
+def put_rows(rows: Rows, mesh: Mesh) -> Rows:
+    """The rows on the devices, each with its share."""
+    return jax.device_put(rows, NamedSharding(mesh, _SHARED))

@@ -1,0 +1,99 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from ntkjax.errors import InputError
+from ntkjax.training.checkpoints import Checkpoint, Checkpoints, training_identity
+from tests.training.problem import EXAMPLES, settings, small_model
+
+
+ARRAYS = {
+    # names that differ in a dot only, and one that is a path of another
+    "theta": {"a.b.lora_A": np.full((2, 3), 0.1, np.float32), "a.b": np.float32([1])},
+    "mu": {"a.b.lora_A": np.full((2, 3), 2, np.float32), "a.b": np.float32([2])},
+    "count": np.int32(3),
+}
+FACTS = {"history": [{"loss": 0.1 + 0.2, "validation_loss": None}], "best": None}
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Checkpoints(tmp_path / "checkpoints", "me")
+    yield store
+    store.close()
+
+
+def test_what_was_saved_comes_back(store, capfd):
+    assert store.newest() is None
+    store.save(Checkpoint(3, ARRAYS, FACTS))
+    found = store.newest()
+    assert found.step == 3
+    assert found.facts == FACTS
+    for name in ("theta", "mu"):
+        assert found.arrays[name].keys() == ARRAYS[name].keys()
+        for key, array in ARRAYS[name].items():
+            np.testing.assert_array_equal(found.arrays[name][key], array)
+    assert found.arrays["count"].dtype == np.int32
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_newest_two_are_kept(store, tmp_path):
+    for step in (2, 4, 6):
+        store.save(Checkpoint(step, {"x": np.float32([step])}, FACTS))
+    assert store.newest().arrays["x"] == [6]
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"4", "6"}
+
+
+def test_an_unfinished_one_is_not_read(tmp_path):
+    folder = tmp_path / "checkpoints"
+    store = Checkpoints(folder, "me")
+    store.save(Checkpoint(2, ARRAYS, FACTS))
+    store.close()
+    # What a killed `save` leaves beside it.
+    shutil.copytree(folder / "2", folder / "4.orbax-checkpoint-tmp")
+    again = Checkpoints(folder, "me")
+    assert again.newest().step == 2
+    again.close()
+
+
+def test_another_training_is_refused(store, tmp_path):
+    store.save(Checkpoint(2, ARRAYS, FACTS))
+    other = Checkpoints(tmp_path / "checkpoints", "you")
+    with pytest.raises(InputError, match="checkpoints of another training"):
+        other.newest()
+    other.close()
+
+
+def test_saving_rests_after_saving(store):
+    assert store.may_save()
+    store.save(Checkpoint(2, ARRAYS, FACTS))
+    assert not store.may_save()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        Checkpoints(tmp_path / "file" / "checkpoints", "me")
+
+
+def test_identity_follows_everything_that_decides():
+    model, theta = small_model()
+    other_model, other_theta = small_model(seed=1)
+    data = [EXAMPLES[:5], EXAMPLES[5:]]
+    other_targets = dataclasses.replace(EXAMPLES[0], targets=~EXAMPLES[0].targets)
+    same = (model, theta, data, settings())
+    different = [
+        (other_model, theta, data, settings()),
+        (model, other_theta, data, settings()),
+        (model, theta, [EXAMPLES[:6], EXAMPLES[6:]], settings()),
+        (model, theta, [[other_targets, *EXAMPLES[1:5]], EXAMPLES[5:]], settings()),
+        (model, theta, data, settings(learning_rate=0.5)),
+    ]
+    hashes = [training_identity(*arguments) for arguments in (same, *different)]
+    assert len(set(hashes)) == len(hashes)
+    assert training_identity(*same) == hashes[0]
+    json.dumps(hashes)
