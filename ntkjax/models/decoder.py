@@ -11,19 +11,28 @@ Notable:
   float32 whatever the type of the frozen weights (`ntkjax.models.lora` puts it in).
 - Explicit attention scores, no fused kernel: derivatives of any order and the same
   numbers on every backend.
+- `extend` is the forward pass continued: it reads some tokens more after those whose
+  keys and values lie in a cache of fixed length. Places of the cache after the newest
+  token are not looked at, so that what stands there (padding of a prompt, say) is
+  overwritten when its turn comes.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ntkjax.devices.precision import at_least_float32
 from ntkjax.errors import InputError
 from ntkjax.models import rope
 from ntkjax.models.config import DecoderConfig
 
+
+Cache = tuple[tuple[Array, Array], ...]
+"""Keys and values of every layer, each [U, K, H] for U places."""
+
+Place = Int[Array, ""] | int
 
 ACTIVATIONS = {
     "silu": jax.nn.silu,
@@ -83,19 +92,46 @@ class Attention(nnx.Module):
         self.frequencies = tuple(rope.frequencies(config).tolist())
 
     def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
+        T = x.shape[0]
+        q, k, v = self._project(x, 0)
+        return self._attend(q, k, v, jnp.tril(jnp.ones((T, T), dtype=bool)))
+
+    def extend(
+        self, x: Float[Array, "T d"], cache: tuple[Array, Array], start: Place
+    ) -> tuple[Float[Array, "T d"], tuple[Array, Array]]:
+        """The same at positions start, start + 1, …, which also look at the cache."""
+        q, *new = self._project(x, start)
+        k, v = (
+            jax.lax.dynamic_update_slice_in_dim(before, now, start, axis=0)
+            for before, now in zip(cache, new, strict=True)
+        )
+        positions = start + jnp.arange(x.shape[0])
+        seen = jnp.arange(k.shape[0])[None, :] <= positions[:, None]
+        return self._attend(q, k, v, seen), (k, v)
+
+    def _project(
+        self, x: Float[Array, "T d"], start: Place
+    ) -> tuple[Float[Array, "T K G H"], Float[Array, "T K H"], Float[Array, "T K H"]]:
         T, K, H = x.shape[0], self.num_kv_heads, self.head_dim
         freqs = np.array(self.frequencies)
-        q = rope.rotate(self.q_proj(x).reshape(T, -1, H), freqs)
-        k = rope.rotate(self.k_proj(x).reshape(T, K, H), freqs)
+        q = rope.rotate(self.q_proj(x).reshape(T, -1, H), freqs, start)
+        k = rope.rotate(self.k_proj(x).reshape(T, K, H), freqs, start)
         v = self.v_proj(x).reshape(T, K, H)
-        q = q.reshape(T, K, -1, H)  # [T, K, G, H]
-        scores = jnp.einsum("tkgh,ukh->kgtu", q, k) * H**-0.5
-        scores = scores.astype(at_least_float32(x.dtype))
-        causal = jnp.tril(jnp.ones((T, T), dtype=bool))
-        scores = jnp.where(causal[None, None], scores, jnp.finfo(scores.dtype).min)
-        attention = jax.nn.softmax(scores, axis=-1).astype(x.dtype)
+        return q.reshape(T, K, -1, H), k, v
+
+    def _attend(
+        self,
+        q: Float[Array, "T K G H"],
+        k: Float[Array, "U K H"],
+        v: Float[Array, "U K H"],
+        seen: Bool[Array, "T U"],
+    ) -> Float[Array, "T d"]:
+        scores = jnp.einsum("tkgh,ukh->kgtu", q, k) * self.head_dim**-0.5
+        scores = scores.astype(at_least_float32(q.dtype))
+        scores = jnp.where(seen[None, None], scores, jnp.finfo(scores.dtype).min)
+        attention = jax.nn.softmax(scores, axis=-1).astype(q.dtype)
         mixed = jnp.einsum("kgtu,ukh->tkgh", attention, v)
-        return self.o_proj(mixed.reshape(T, -1))
+        return self.o_proj(mixed.reshape(q.shape[0], -1))
 
 
 class MLP(nnx.Module):
@@ -127,6 +163,14 @@ class Layer(nnx.Module):
         x = x + self.self_attn(self.input_layernorm(x))
         return x + self.mlp(self.post_attention_layernorm(x))
 
+    def extend(
+        self, x: Float[Array, "T d"], cache: tuple[Array, Array], start: Place
+    ) -> tuple[Float[Array, "T d"], tuple[Array, Array]]:
+        """The same, after the positions whose keys and values are cached."""
+        mixed, cache = self.self_attn.extend(self.input_layernorm(x), cache, start)
+        x = x + mixed
+        return x + self.mlp(self.post_attention_layernorm(x)), cache
+
 
 class Embedding(nnx.Module):
     """Rows of a table [V, d]."""
@@ -148,15 +192,30 @@ class Decoder(nnx.Module):
         self.max_positions = config.max_positions
 
     def __call__(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
-        if tokens.shape[0] > self.max_positions:
-            raise InputError(
-                f"{tokens.shape[0]} tokens, but the model has positions for "
-                f"{self.max_positions}: choose a smaller --max-length."
-            )
+        self._require_positions(tokens.shape[0])
         x = self.embed_tokens(tokens)
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
+
+    def extend(
+        self, tokens: Int[Array, " T"], cache: Cache, start: Place
+    ) -> tuple[Float[Array, "T d"], Cache]:
+        """The same, after the positions whose keys and values are cached."""
+        self._require_positions(cache[0][0].shape[0])
+        x = self.embed_tokens(tokens)
+        extended = []
+        for layer, keys_and_values in zip(self.layers, cache, strict=True):
+            x, keys_and_values = layer.extend(x, keys_and_values, start)
+            extended.append(keys_and_values)
+        return self.norm(x), tuple(extended)
+
+    def _require_positions(self, number: int) -> None:
+        if number > self.max_positions:
+            raise InputError(
+                f"{number} tokens, but the model has positions for "
+                f"{self.max_positions}: choose a smaller --max-length."
+            )
 
 
 class CausalLM(nnx.Module):
@@ -178,6 +237,12 @@ class CausalLM(nnx.Module):
     def hidden(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
         """Final hidden states h_t, after the last norm."""
         return self.model(tokens)
+
+    def extend(
+        self, tokens: Int[Array, " T"], cache: Cache, start: Place
+    ) -> tuple[Float[Array, "T d"], Cache]:
+        """Final hidden states of further tokens, and the cache with them in it."""
+        return self.model.extend(tokens, cache, start)
 
     def logits(self, hidden: Float[Array, "T d"]) -> Float[Array, "T V"]:
         """The readout Wᵀ h_t; a tied head reads with the embedding."""

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from ntkjax.models.config import DecoderConfig
-from ntkjax.models.decoder import CausalLM
+from ntkjax.models.decoder import Cache, CausalLM, Place
 from ntkjax.models.lora import LoraSettings, add_lora, linear_modules
 
 
@@ -41,6 +41,33 @@ class LanguageModel:
     def hidden(self, theta, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
         """Final hidden states of one example. Cost: F."""
         return self._merged(theta).hidden(tokens)
+
+    def extend(
+        self, theta, tokens: Int[Array, " T"], cache: Cache, start: Place
+    ) -> tuple[Float[Array, "T d"], Cache]:
+        """Hidden states of tokens that follow on the first `start` ones of a text.
+
+        Cost: F for these tokens alone, and attention over the whole cache.
+
+        Args:
+            theta: Parameters.
+            tokens: The text's tokens at positions start, start + 1, …
+            cache: Keys and values of the tokens before, from `empty_cache` or the last
+                call. It must have places for all of `tokens`; places after them are
+                not looked at.
+            start: Position of the first of `tokens`.
+
+        Returns:
+            Final hidden states of `tokens`, and the cache with their keys and values.
+        """
+        return self._merged(theta).extend(tokens, cache, start)
+
+    def empty_cache(self, length: int) -> Cache:
+        """Room for the keys and values of `length` tokens of one example."""
+        config = self.config
+        dtype = self.frozen["model.embed_tokens.weight"].dtype
+        empty = jnp.zeros((length, config.num_kv_heads, config.head_dim), dtype)
+        return ((empty, empty),) * config.num_layers
 
     def logits(self, theta, hidden: Float[Array, "T d"]) -> Float[Array, "T V"]:
         """The readout of hidden states, θ in the head included."""

@@ -8,7 +8,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ntkjax.devices.precision import at_least_float32
 from ntkjax.models.config import DecoderConfig, Llama3Scaling
@@ -24,11 +24,13 @@ def frequencies(config: DecoderConfig) -> np.ndarray:
 
 
 def rotate(
-    x: Float[Array, "T heads H"], freqs: Float[np.ndarray, " half"]
+    x: Float[Array, "T heads H"],
+    freqs: Float[np.ndarray, " half"],
+    start: Int[Array, ""] | int = 0,
 ) -> Float[Array, "T heads H"]:
-    """The heads at positions 0 … T-1, rotated. Angles are computed in float32."""
+    """The heads at positions start, start + 1, …, rotated. Angles are in float32."""
     wide = at_least_float32(x.dtype)
-    positions = jnp.arange(x.shape[0], dtype=wide)
+    positions = (start + jnp.arange(x.shape[0])).astype(wide)
     angles = positions[:, None] * jnp.asarray(freqs, wide)[None, :]
     cos, sin = jnp.cos(angles)[:, None, :], jnp.sin(angles)[:, None, :]
     first, second = jnp.split(x.astype(wide), 2, axis=-1)

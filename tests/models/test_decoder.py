@@ -8,6 +8,7 @@ import pytest
 import scipy.special
 
 from ntkjax.errors import InputError
+from ntkjax.models.config import Llama3Scaling
 from ntkjax.models.decoder import ACTIVATIONS, RMSNorm
 from tests.problems import random_model, tiny_config
 
@@ -125,3 +126,51 @@ def test_activation(name):
     found = ACTIVATIONS[name](jnp.asarray(x, jnp.float32))
     # float32 rounding; the two GELUs are up to 5e-4 apart.
     np.testing.assert_allclose(found, SLOW_ACTIVATIONS[name](x), atol=2e-6)
+
+
+SCALED = tiny_config(rope_scaling=Llama3Scaling(8.0, 1.0, 4.0, 16))
+
+
+@jax.jit
+def extend(model, theta, tokens, cache, start):
+    return model.extend(theta, tokens, cache, start)
+
+
+@pytest.mark.parametrize("config", [*CONFIGS.values(), SCALED])
+def test_reading_in_parts_equals_reading_at_once(config):
+    model, theta = random_model(config)
+    tokens = draw_tokens(14)
+    expected = hidden(model, theta, tokens)
+    found, cache = extend(model, theta, tokens[:8], model.empty_cache(16), 0)
+    parts = [found]
+    for place in range(8, 14):
+        one = tokens[place : place + 1]
+        found, cache = extend(model, theta, one, cache, jnp.int32(place))
+        parts.append(found)
+    error = jnp.abs(jnp.concatenate(parts) - expected).max()
+    assert error <= 1e-5 * jnp.abs(expected).max()
+
+
+def test_rows_of_different_lengths_write_over_their_padding():
+    """Prompts of 3, 8 and 5 tokens padded to 8; then each goes on at its own place."""
+    model, theta = random_model(SCALED)
+    texts = jnp.stack([draw_tokens(12, seed) for seed in range(3)])
+    lengths = jnp.array([3, 8, 5])
+    rows = jax.jit(jax.vmap(model.extend, in_axes=(None, 0, 0, 0)))
+    padded = jnp.where(jnp.arange(8) < lengths[:, None], texts[:, :8], 0)
+    caches = jax.vmap(lambda _: model.empty_cache(12))(lengths)
+    _, caches = rows(theta, padded, caches, jnp.zeros(3, jnp.int32))
+    expected = [hidden(model, theta, text) for text in texts]
+    for step in range(4):
+        places = lengths + step
+        tokens = jnp.take_along_axis(texts, places[:, None], axis=1)
+        found, caches = rows(theta, tokens, caches, places)
+        for row, place in enumerate(places.tolist()):
+            error = jnp.abs(found[row, 0] - expected[row][place]).max()
+            assert error <= 1e-5 * jnp.abs(expected[row][place]).max()
+
+
+def test_a_cache_beyond_the_positions_is_refused():
+    model, theta = random_model(tiny_config(max_positions=8, num_layers=1))
+    with pytest.raises(InputError, match=r"9 tokens.*positions for 8.*--max-length"):
+        model.extend(theta, draw_tokens(2), model.empty_cache(9), 0)

@@ -122,3 +122,20 @@ def test_theta_may_come_in_any_order():
     assert (model.hidden(theta, TOKENS) == model.hidden(turned, TOKENS)).all()
     start = initial_theta(model.theta_shapes, jax.random.key(0))
     assert list(start) == list(model.theta_shapes)
+
+
+def test_a_cache_has_the_type_of_the_activations():
+    model, theta = random_model(tiny_config(num_layers=1))
+    half = model.astype(jnp.bfloat16)
+    cache = half.empty_cache(7)
+    assert len(cache) == 1
+    # positions, key/value heads, numbers per head
+    assert [leaf.shape for leaf in cache[0]] == [(7, 2, 4)] * 2
+    hidden, after = half.extend(theta, TOKENS, cache, 0)
+    assert hidden.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in cache[0] + after[0]} == {np.dtype(jnp.bfloat16)}
+    expected = np.asarray(half.hidden(theta, TOKENS), np.float32)
+    # One more key, masked: bfloat16 may round differently once in 2^8.
+    np.testing.assert_allclose(
+        np.asarray(hidden, np.float32), expected, atol=2**-6 * np.abs(expected).max()
+    )

@@ -99,3 +99,11 @@ def test_bfloat16_heads_are_turned_in_float32():
     # Position 299 does not exist in bfloat16: its angle would be off by a whole radian.
     expected = slow_rotation(np.asarray(x, np.float64), freqs)
     np.testing.assert_allclose(np.asarray(found, np.float64), expected, atol=2e-2)
+
+
+def test_rotation_may_start_at_any_position():
+    freqs = rope.frequencies(CONFIG)
+    x = jnp.asarray(np.random.default_rng(2).normal(size=(9, 2, 16)), jnp.float32)
+    whole = rope.rotate(x, freqs)
+    assert (rope.rotate(x[4:], freqs, 4) == whole[4:]).all()
+    assert (rope.rotate(x[4:], freqs, jnp.int32(4)) == whole[4:]).all()

@@ -1,0 +1,141 @@
+"""Examples made ready for evaluation: tokenized once, for any number of adapters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from ntkjax.data.examples import Example
+from ntkjax.data.tokenizer import Tokenizer, load_tokenizer, vocabulary_size
+from ntkjax.data.tokenizing import TokenizedExample, tokenize, tokenize_prompts
+from ntkjax.errors import InputError
+from ntkjax.evaluation.choices import choice_texts
+from ntkjax.models.families import read_config
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """What generation begins with.
+
+    Attributes:
+        rows: Examples that have a prompt, by index.
+        tokenized: Their prompts.
+        max_length: No prompt is longer.
+        max_new_tokens: Most tokens of an answer.
+        eos_id: End-of-text, where an answer ends.
+        vocab_size: Token ids that the tokenizer knows.
+        tokenizer: Turns tokens to text.
+    """
+
+    rows: Int64[np.ndarray, " m"]
+    tokenized: list[TokenizedExample]
+    max_length: int
+    max_new_tokens: int
+    eos_id: int | None
+    vocab_size: int
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """Everything that is computed for n examples, in tokens.
+
+    Attributes:
+        examples: The examples.
+        responses: The examples tokenized, end-of-text included.
+        choices: All choices of all examples, without end-of-text.
+        num_choices: How many of them belong to each example.
+        max_length: No text is longer.
+        prompts: For generation; None without.
+    """
+
+    examples: list[Example]
+    responses: list[TokenizedExample]
+    choices: list[TokenizedExample]
+    num_choices: Int64[np.ndarray, " n"]
+    max_length: int
+    prompts: Prompts | None = None
+
+    @property
+    def num_cut(self) -> dict[str, int]:
+        """How many texts of each kind were longer than the limit."""
+        kinds = {"responses": self.responses, "choices": self.choices}
+        if self.prompts is not None:
+            kinds["prompts"] = self.prompts.tokenized
+        return {kind: sum(t.was_cut for t in texts) for kind, texts in kinds.items()}
+
+
+def prepare_questions(
+    examples: Sequence[Example],
+    folder: Path,
+    *,
+    max_length: int = 256,
+    max_new_tokens: int | None = None,
+) -> Questions:
+    """The examples, tokenized for the model in `folder`.
+
+    Args:
+        examples: At least one.
+        folder: The model's folder: its tokenizer and config are read, no weights.
+        max_length: Longest text in tokens; longer ones are cut.
+        max_new_tokens: Longest generated answer; None to generate none. Prompt and
+            answer fit into `max_length` together.
+
+    Raises:
+        InputError: If a length does not fit the model, or an example cannot be
+            tokenized.
+    """
+    config = read_config(folder)
+    if not 1 <= max_length <= config.decoder.max_positions:
+        raise InputError(
+            f"--max-length {max_length}: expected 1 to {config.decoder.max_positions}, "
+            "the positions of this model."
+        )
+    tokenizer = load_tokenizer(folder)
+    eos_id = config.eos_id
+    if tokenizer.eos_token_id is not None:
+        eos_id = tokenizer.eos_token_id
+    known = {"bos_id": config.bos_id, "vocab_size": config.decoder.vocab_size}
+    limits = {"max_length": max_length, **known}
+    texts, num_choices = choice_texts(examples)
+    return Questions(
+        list(examples),
+        tokenize(examples, tokenizer, eos_id=eos_id, **limits),
+        tokenize(texts, tokenizer, eos_id=None, **limits),
+        num_choices,
+        max_length,
+        _prompts(examples, tokenizer, eos_id, known, max_length, max_new_tokens),
+    )
+
+
+def _prompts(
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    eos_id: int | None,
+    known: dict,
+    max_length: int,
+    max_new_tokens: int | None,
+) -> Prompts | None:
+    if max_new_tokens is None:
+        return None
+    if not 1 <= max_new_tokens < max_length:
+        raise InputError(
+            f"--max-new-tokens {max_new_tokens}: expected 1 to {max_length - 1}, below "
+            "--max-length, so that the prompt has room."
+        )
+    room = max_length - max_new_tokens
+    rows = [row for row, e in enumerate(examples) if e.prompt is not None]
+    chosen = [examples[row] for row in rows]
+    tokenized = tokenize_prompts(chosen, tokenizer, max_length=room, **known)
+    vocab_size = min(vocabulary_size(tokenizer), known["vocab_size"])
+    return Prompts(
+        np.array(rows, np.int64),
+        tokenized,
+        room,
+        max_new_tokens,
+        eos_id,
+        vocab_size,
+        tokenizer,
+    )
