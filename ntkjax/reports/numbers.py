@@ -61,3 +61,28 @@ def interval_text(estimate: dict) -> str:
         share_text(estimate[key], digits) for key in ("value", "low", "high")
     )
     return f"{value} [{low}, {high}]"
+
+
+def whole_text(value: int) -> str:
+    """A whole number in full, such as `12,345`."""
+    return f"{value:,}"
+
+
+def score_text(value: float) -> str:
+    """A score of any size with four digits: `0.01234`, `−12.35`, `1.235e+06`."""
+    return f"{value:.4g}".replace("-", "−", 1) if value < 0 else f"{value:.4g}"
+
+
+def percent_text(share: float) -> str:
+    """A share as percent with one digit, never a false `0%` or `100%`.
+
+    >>> [percent_text(x) for x in (0, 0.0004, 0.1234, 0.9999, 1)]
+    ['0%', '<0.1%', '12.3%', '>99.9%', '100%']
+    """
+    if share in (0, 1):
+        return f"{share:.0%}"
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    if 0.9995 <= share < 1:
+        return ">99.9%"
+    return f"{share:.1%}"

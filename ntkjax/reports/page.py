@@ -1,18 +1,11 @@
-"""One self-contained HTML page about a fidelity run: no scripts, no network.
+"""One self-contained HTML page about a fidelity run: no scripts, no network."""
 
-Everything that comes from outside (names, paths, versions) is escaped by jinja2; only
-the figures are inserted as they are.
-"""
-
-import importlib.resources
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from ntkjax.errors import InputError
-from ntkjax.reports.numbers import error_text, share_text
 from ntkjax.reports.plots import (
     cosine_figure,
     cost_figure,
@@ -20,6 +13,7 @@ from ntkjax.reports.plots import (
     scores_figure,
 )
 from ntkjax.reports.tables import fidelity_headers, fidelity_sections
+from ntkjax.reports.templates import render
 from ntkjax.reports.verdict import verdict
 
 
@@ -48,12 +42,8 @@ def fidelity_page(result: dict, arrays: dict[str, np.ndarray]) -> str:
                 f"stored arrays ({', '.join(sorted(arrays)) or 'none'}): were the "
                 "files of two runs mixed? Run `ntkjax fidelity` again."
             )
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"error": error_text, "share": share_text}
-    template = importlib.resources.files("ntkjax.reports") / "fidelity.html.j2"
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
+    return render(
+        "fidelity.html.j2",
         result=result,
         verdict=verdict(result),
         headers=fidelity_headers(result),

@@ -4,8 +4,11 @@ from ntkjax.reports.numbers import (
     count_text,
     error_text,
     interval_text,
+    percent_text,
     ratio_text,
+    score_text,
     share_text,
+    whole_text,
 )
 
 
@@ -38,6 +41,18 @@ from ntkjax.reports.numbers import (
         (share_text, 0.9994, "0.999"),
         (share_text, 0.9996, ">0.999"),
         (share_text, 1.0, "1.00"),
+        (whole_text, 999, "999"),
+        (whole_text, 1_234_567, "1,234,567"),
+        (score_text, 0.0, "0"),
+        (score_text, 0.0123456, "0.01235"),
+        (score_text, -12.3456, "−12.35"),
+        (score_text, -1.23456e-7, "−1.235e-07"),
+        (percent_text, 0.0, "0%"),
+        (percent_text, 1.0, "100%"),
+        (percent_text, 0.0004, "<0.1%"),
+        (percent_text, 0.0005, "0.1%"),
+        (percent_text, 0.1234, "12.3%"),
+        (percent_text, 0.9996, ">99.9%"),
     ],
 )
 def test_text(function, value, text):

@@ -1,0 +1,74 @@
+import xml.etree.ElementTree as ET
+
+import numpy as np
+
+from ntkjax.reports.selection_plots import (
+    length_figure,
+    loss_figure,
+    scores_figure,
+    votes_figure,
+)
+from ntkjax.reports.svg import BLUE, ORANGE
+from tests.reports.selection_run import selection_run
+
+
+def words(svg):
+    root = ET.fromstring(svg.replace("xlink:", ""))
+    return ["".join(text.itertext()) for text in root.iter("text")]
+
+
+def test_histograms_tell_their_totals():
+    distributions = selection_run()["distributions"]
+    votes = votes_figure(distributions["votes"])
+    assert "votes: 1600 examples, 100 of them chosen" in votes
+    scores = scores_figure(distributions["scores"])
+    assert "scores: 400 examples, 100 of them chosen" in scores
+    for svg in (votes, scores):
+        assert BLUE in svg
+        assert ORANGE in svg
+        assert "examples" in words(svg)
+
+
+def test_one_bar_for_each_bin():
+    scores = {"edges": [0.0, 0.5, 1.0], "scored": [30, 20], "selected": [0, 20]}
+    svg = scores_figure(scores)
+    assert svg.count(BLUE) == 2
+    assert svg.count(ORANGE) == 2
+
+
+def test_few_chosen_of_many_are_seen_on_a_logarithmic_axis():
+    scores = {"edges": [0, 1, 2], "scored": [100_000, 20], "selected": [0, 20]}
+    assert "examples (logarithmic)" in words(scores_figure(scores))
+    none_chosen = scores | {"selected": [0, 0]}
+    assert "examples (logarithmic)" in words(scores_figure(none_chosen))
+
+
+def test_length_has_one_mark_per_example():
+    sample = {"tokens": [5, 9, 30], "score": [0.1, -0.2, 3e-7], "selected": [True] * 3}
+    svg = length_figure(sample)
+    assert svg.count("fill-opacity: 0.6") == 3
+    assert "3 examples" in svg
+    assert {"tokens", "score"} <= set(words(svg))
+
+
+def test_a_large_sample_becomes_a_picture():
+    rng = np.random.default_rng(0)
+    sample = {
+        "tokens": rng.integers(1, 256, 2000).tolist(),
+        "score": rng.normal(size=2000).tolist(),
+        "selected": (rng.random(2000) < 0.1).tolist(),
+    }
+    svg = length_figure(sample)
+    assert "data:image/png" in svg
+    assert len(svg) < 120_000
+
+
+def test_loss():
+    svg = loss_figure(selection_run()["warmup"]["history"])
+    assert "30 points, from 3.9 to 2.04" in svg
+    assert {"step", "loss"} <= set(words(svg))
+
+
+def test_bytes_are_the_same_in_a_second_drawing():
+    votes = selection_run()["distributions"]["votes"]
+    assert votes_figure(votes) == votes_figure(votes)
