@@ -1,6 +1,6 @@
 """Trains the embedded model from scratch: `uv run python -m benchmarks.embedded_model`.
 
-A Llama-family decoder of 1.4M parameters and its tokenizer of 1,536 tokens, on the
+A Llama-family decoder of 1.4M parameters and its own tokenizer, on the
 endless pretraining texts of `ntkjax.data.world`. Writes the folder that `--model
 embedded` names, and its README with the loss curve.
 
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def train_tokenizer(seed: int) -> tokenizers.Tokenizer:
-    """Byte-level BPE of 1,536 tokens, on 20,000 texts."""
+    """Byte-level BPE of at most 1,536 tokens, on 20,000 texts."""
     tokenizer = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -220,14 +220,17 @@ def write_json(path: Path, value: dict) -> None:
 
 def write_readme(settings, frozen: dict, curve: list[dict], seconds: float) -> None:
     size = sum(leaf.size for leaf in frozen.values())
+    path = str(settings.out / "tokenizer.json")
+    used = tokenizers.Tokenizer.from_file(path).get_vocab_size()
+    rows = CONFIG["vocab_size"]
     lines = [
         "# The embedded model",
         "",
-        f"A Llama-family decoder of {size:,} parameters with a tokenizer of 1,536",
-        "tokens of its own, trained from scratch on the generated texts of",
-        "`ntkjax/data/world.py` (nothing in them comes from a data set). bfloat16",
-        "weights; Apache-2.0 as the rest of the repository. `--model embedded` names",
-        "it.",
+        f"A Llama-family decoder of {size:,} parameters with a tokenizer of its own",
+        f"({used:,} tokens; the other {rows - used} rows of the head are padding),",
+        "trained from scratch on the generated texts of `ntkjax/data/world.py` (nothing",
+        "in them comes from a data set). bfloat16 weights; Apache-2.0 as the rest of",
+        "the repository. `--model embedded` names it.",
         "",
         f"    uv run python -m benchmarks.embedded_model --steps {settings.steps} "
         f"--batch {settings.batch} --learning-rate {settings.learning_rate} "

@@ -6,6 +6,7 @@ standard error), 130 Ctrl-C. Anything else keeps its traceback: it is a defect.
 
 import contextlib
 import dataclasses
+import importlib
 import io
 import os
 import signal
@@ -34,25 +35,60 @@ class Command:
     load: Callable[[], tuple[type, Callable[[Any], int]]]
 
 
-def _fidelity() -> tuple[type, Callable[[Any], int]]:
-    from ntkjax.cli.fidelity import fidelity
-    from ntkjax.devices.mesh import one_cpu_device_per_core
-    from ntkjax.pipeline.fidelity_settings import FidelitySettings
+def _lazy(name: str, settings: str) -> Callable[[], tuple[type, Callable]]:
+    """Loads `ntkjax.cli.NAME` and its settings type only when the command is called."""
 
-    one_cpu_device_per_core()
-    return FidelitySettings, fidelity
+    def load() -> tuple[type, Callable[[Any], int]]:
+        from ntkjax.devices.mesh import one_cpu_device_per_core
+
+        if name != "doctor":  # it looks at the devices as they are
+            one_cpu_device_per_core()
+        module, _, type_name = settings.rpartition(".")
+        found = getattr(importlib.import_module(f"ntkjax.{module}"), type_name)
+        return found, getattr(importlib.import_module(f"ntkjax.cli.{name}"), name)
+
+    return load
 
 
-def _doctor() -> tuple[type, Callable[[Any], int]]:
-    from ntkjax.cli.doctor import DoctorSettings, doctor
-
-    return DoctorSettings, doctor
+def _command(name: str, settings: str, summary: str) -> tuple[str, Command]:
+    return name, Command(summary, _lazy(name, settings))
 
 
-COMMANDS = {
-    "fidelity": Command("exact against approximate kernels on your model", _fidelity),
-    "doctor": Command("versions, devices, and numerical self-checks", _doctor),
-}
+COMMANDS = dict(
+    _command(*row)
+    for row in (
+        (
+            "fidelity",
+            "pipeline.fidelity_settings.FidelitySettings",
+            "exact against approximate kernels on your model",
+        ),
+        (
+            "select",
+            "pipeline.select_settings.SelectSettings",
+            "the examples of a pool that help a small domain",
+        ),
+        (
+            "train",
+            "pipeline.train_settings.TrainSettings",
+            "a LoRA adapter fine-tuned on your files",
+        ),
+        (
+            "evaluate",
+            "pipeline.evaluate_settings.EvaluateSettings",
+            "likelihoods, choices and answers of a model",
+        ),
+        (
+            "demo",
+            "pipeline.demo_settings.DemoSettings",
+            "all of it on the embedded model, about two minutes",
+        ),
+        (
+            "doctor",
+            "cli.doctor.DoctorSettings",
+            "versions, devices, and numerical self-checks",
+        ),
+    )
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,17 @@ import jax
 from ntkjax.devices.precision import PRECISION
 
 
-PACKAGES = ("ntkjax", "jax", "jaxlib", "flax", "numpy", "scipy", "transformers")
+PACKAGES = (
+    "ntkjax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "scipy",
+    "transformers",
+)
 
 
 def versions() -> dict[str, str]:

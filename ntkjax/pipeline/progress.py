@@ -53,7 +53,7 @@ def _plain_lines(what: str, total: int, unit: str) -> Callable[[int], None]:
         nonlocal done, last
         done += count
         now = time.monotonic()
-        if now - last < 10 and done < total:
+        if done == 0 or (now - last < 10 and done < total):
             return
         last = now
         rate = done / max(now - started, 1e-9)

@@ -1,5 +1,6 @@
 """What most commands begin with: a model, its adapter, its tokenizer, its examples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntkjax.data.examples import Example
-from ntkjax.data.tokenizer import load_tokenizer, vocabulary_size
+from ntkjax.data.tokenizer import Tokenizer, load_tokenizer, vocabulary_size
 from ntkjax.data.tokenizing import TokenizedExample, tokenize
 from ntkjax.errors import InputError
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
@@ -79,10 +80,47 @@ class Prepared:
     second: dict[str, Array] | None = None
 
 
-def tokenize_files(
-    folder: Path, chosen: dict[str, list[Example]], max_length: int
-) -> tuple[dict[str, list[TokenizedExample]], int]:
-    """Tokenized examples of each name, and the tokenizer's vocabulary size."""
+@dataclass(frozen=True, eq=False)
+class TextEncoder:
+    """Examples to tokens, for one model and one length.
+
+    Attributes:
+        tokenizer: The model's.
+        max_length: Longest example in tokens; longer ones are cut.
+        bos_id: Beginning-of-text, or None.
+        eos_id: End-of-text, or None.
+        num_rows: Rows of the model's embedding.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int
+    bos_id: int | None
+    eos_id: int | None
+    num_rows: int
+
+    @property
+    def vocab_size(self) -> int:
+        """Token ids that the tokenizer knows, at most the head's rows."""
+        return min(vocabulary_size(self.tokenizer), self.num_rows)
+
+    def __call__(self, examples: Sequence[Example]) -> list[TokenizedExample]:
+        """The examples under the plain template; see `tokenize`."""
+        return tokenize(
+            examples,
+            self.tokenizer,
+            max_length=self.max_length,
+            bos_id=self.bos_id,
+            eos_id=self.eos_id,
+            vocab_size=self.num_rows,
+        )
+
+
+def text_encoder(folder: Path, max_length: int) -> TextEncoder:
+    """The encoder of the model in `folder`.
+
+    Raises:
+        InputError: If the model has no positions for `max_length` tokens.
+    """
     config = read_config(folder)
     if not 1 <= max_length <= config.decoder.max_positions:
         raise InputError(
@@ -93,19 +131,17 @@ def tokenize_files(
     eos_id = config.eos_id
     if tokenizer.eos_token_id is not None:
         eos_id = tokenizer.eos_token_id
-    tokenized = {
-        name: tokenize(
-            examples,
-            tokenizer,
-            max_length=max_length,
-            bos_id=config.bos_id,
-            eos_id=eos_id,
-            vocab_size=config.decoder.vocab_size,
-        )
-        for name, examples in chosen.items()
-    }
-    size = min(vocabulary_size(tokenizer), config.decoder.vocab_size)
-    return tokenized, size
+    rows = config.decoder.vocab_size
+    return TextEncoder(tokenizer, max_length, config.bos_id, eos_id, rows)
+
+
+def tokenize_files(
+    folder: Path, chosen: dict[str, list[Example]], max_length: int
+) -> tuple[dict[str, list[TokenizedExample]], int]:
+    """Tokenized examples of each name, and the tokenizer's vocabulary size."""
+    encode = text_encoder(folder, max_length)
+    tokenized = {name: encode(examples) for name, examples in chosen.items()}
+    return tokenized, encode.vocab_size
 
 
 def prepare(

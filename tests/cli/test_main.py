@@ -50,7 +50,7 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["fidelty"], ["'fidelty'", "fidelity, doctor"]),
+        (["fidelty"], ["'fidelty'", "there are fidelity, ", "doctor"]),
         (["--fidelity"], ["unknown command '--fidelity'"]),
         (["fidelity"], ["--model", "--queries", "--candidates", "--out"]),
         (["fidelity", *REQUIRED[:-2]], ["--out"]),

@@ -1,0 +1,51 @@
+"""Settings of `ntkjax evaluate`, and the checks that need no file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ntkjax.errors import InputError
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How well does a model, with or without an adapter, do on these examples?
+
+    Attributes:
+        model: Hugging Face folder or hub id (safetensors).
+        data: JSON lines or Parquet, one file or more. Examples with choices and an
+            answer are also answered by likelihood.
+        out: Run directory to write.
+        adapter: Folder of a PEFT LoRA adapter. Default: the model alone.
+        num: Examples to take, the first in file order. Default: all.
+        max_length: Longest text in tokens; longer ones are cut.
+        batch_size: Texts computed side by side.
+        generate: Also generate an answer to each prompt, and compare it with the
+            response.
+        max_new_tokens: Longest generated answer in tokens.
+        dtype: Type of frozen weights and activations: float32 or bfloat16.
+        seed: Decides the resamples behind the intervals.
+    """
+
+    model: str
+    data: tuple[Path, ...]
+    out: Path
+    adapter: Path | None = None
+    num: int | None = None
+    max_length: int = 256
+    batch_size: int = 32
+    generate: bool = False
+    max_new_tokens: int = 32
+    dtype: str = "float32"
+    seed: int = 0
+
+
+def check_evaluate_settings(settings: EvaluateSettings) -> None:
+    """Raises `InputError` for a value that no run can have."""
+    if settings.batch_size < 1:
+        raise InputError(f"--batch-size {settings.batch_size}: expected at least 1.")
+    if settings.max_new_tokens < 1:
+        raise InputError(
+            f"--max-new-tokens {settings.max_new_tokens}: expected at least 1."
+        )
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")

@@ -1,0 +1,293 @@
+"""What a selection found, in words and numbers: `selection.json` and `scores.parquet`.
+
+Texts and ids of the pool are read from disk in blocks; the arrays hold a number or two
+for each of its rows.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int32, Int64
+
+from ntkjax.data.examples import Example
+from ntkjax.data.near_duplicates import (
+    Duplicate,
+    duplicates_against,
+    duplicates_within,
+)
+from ntkjax.data.pool import Pool
+from ntkjax.math.ranking import spearman
+from ntkjax.selection.agreement import agreement
+from ntkjax.selection.shortlist import Votes
+from ntkjax.store.atomic import write_atomically
+
+
+NO_SOURCE = "(no source)"
+_BLOCK = 4096
+_SHOWN = 20
+_POINTS = 2000
+_BINS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Numbers for every row of the pool, and what was chosen.
+
+    Attributes:
+        tokens: Tokens of each row.
+        votes: Votes and similarities; None without a shortlist.
+        scored: Rows that have a score, ascending.
+        scores: Their scores.
+        order: `scored` by rank, as pool rows.
+        selected: The chosen rows, in rank order.
+    """
+
+    tokens: Int32[np.ndarray, " m"]
+    votes: Votes | None
+    scored: Int64[np.ndarray, " k"]
+    scores: Float64[np.ndarray, " k"]
+    order: Int64[np.ndarray, " k"]
+    selected: Int64[np.ndarray, " b"]
+
+    @property
+    def is_selected(self) -> Bool[np.ndarray, " m"]:
+        """Whether each row was chosen."""
+        chosen = np.zeros(len(self.tokens), bool)
+        chosen[self.selected] = True
+        return chosen
+
+    @property
+    def score_of(self) -> Float64[np.ndarray, " m"]:
+        """Score of each row, NaN where there is none."""
+        found = np.full(len(self.tokens), np.nan)
+        found[self.scored] = self.scores
+        return found
+
+    @property
+    def rank_of(self) -> Int64[np.ndarray, " m"]:
+        """Rank of each row from 1, 0 where there is none."""
+        found = np.zeros(len(self.tokens), np.int64)
+        found[self.order] = np.arange(1, len(self.order) + 1)
+        return found
+
+
+def write_scores(pool: Pool, found: Selection, path: Path) -> None:
+    """Writes `scores.parquet`: a row per pool example, null where nothing is known.
+
+    Columns: id, source, tokens, votes, similarity (mean cosine to the domain), score,
+    rank, stage. `stage` is where the example fell out: `shortlist`, `ranking` (scored,
+    but below the cut), or `selected`.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("source", pa.string()),
+            ("tokens", pa.int32()),
+            ("votes", pa.int64()),
+            ("similarity", pa.float64()),
+            ("score", pa.float64()),
+            ("rank", pa.int64()),
+            ("stage", pa.string()),
+        ]
+    )
+    scores, ranks, chosen = found.score_of, found.rank_of, found.is_selected
+    stages = np.where(chosen, "selected", np.where(ranks > 0, "ranking", "shortlist"))
+
+    def write(beside: Path) -> None:
+        with parquet.ParquetWriter(beside, schema) as writer:
+            for rows, examples in _blocks(pool):
+                unknown = [None] * len(rows)
+                votes = found.votes
+                columns = [
+                    [example.id for example in examples],
+                    [example.source for example in examples],
+                    found.tokens[rows],
+                    unknown if votes is None else votes.votes[rows],
+                    unknown if votes is None else votes.similarity[rows],
+                    pa.array(scores[rows], mask=np.isnan(scores[rows])),
+                    pa.array(ranks[rows], mask=ranks[rows] == 0),
+                    stages[rows].tolist(),
+                ]
+                arrays = [
+                    column if isinstance(column, pa.Array) else pa.array(column, field)
+                    for column, field in zip(columns, schema.types, strict=True)
+                ]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+    write_atomically(path, write)
+
+
+def selection_facts(pool: Pool, found: Selection, seed: int) -> dict:
+    """Composition, distributions, texts and agreement: the page's main part."""
+    scored = found.tokens[found.scored].astype(np.float64)
+    return {
+        "num_pool": len(pool),
+        "num_shortlisted": None if found.votes is None else len(found.scored),
+        "num_selected": len(found.selected),
+        "selected_tokens": int(found.tokens[found.selected].sum()),
+        "pool_tokens": int(found.tokens.sum(dtype=np.int64)),
+        "sources": _composition(pool, found),
+        "distributions": {
+            "votes": _votes_histogram(found),
+            "scores": _scores_histogram(found),
+            "length_score": _length_sample(found, seed),
+        },
+        "length_score_spearman": spearman(scored, found.scores),
+        "texts": _texts(pool, found),
+        "agreement": _agreement(found),
+    }
+
+
+def duplicate_facts(
+    pool: Pool,
+    selected: Int64[np.ndarray, " b"],
+    target: Sequence[Example],
+    holdout: Sequence[Example] | None,
+) -> dict:
+    """Near-duplicates among the chosen, with the target and with holdout files."""
+    chosen = pool.read(selected)
+    texts = [text_of(example) for example in chosen]
+
+    def against(others: Sequence[Example] | None) -> dict | None:
+        if others is None:
+            return None
+        repeats = duplicates_against(texts, (text_of(other) for other in others))
+        return _repeats(repeats, chosen, others)
+
+    return {
+        "within": _repeats(duplicates_within(texts), chosen, chosen),
+        "target": against(target),
+        "holdout": against(holdout),
+    }
+
+
+def text_of(example: Example) -> str:
+    """Prompt and response, as they are compared and shown."""
+    if example.prompt is None:
+        return example.response
+    return f"{example.prompt}\n{example.response}"
+
+
+def _repeats(
+    repeats: list[Duplicate], texts: Sequence[Example], others: Sequence[Example]
+) -> dict:
+    kinds = Counter(repeat.kind for repeat in repeats)
+    rows = [
+        {
+            "kind": repeat.kind,
+            "first_id": texts[repeat.first].id,
+            "second_id": others[repeat.second].id,
+            "words": repeat.words,
+        }
+        for repeat in repeats
+    ]
+    return {"exact": kinds["exact"], "ngram": kinds["13-gram"], "rows": rows}
+
+
+def _blocks(pool: Pool) -> Iterator[tuple[np.ndarray, list[Example]]]:
+    for start in range(0, len(pool), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(pool)))
+        yield rows, pool.read(rows)
+
+
+def _composition(pool: Pool, found: Selection) -> list[dict]:
+    """A row per source, by its number of chosen examples, then by its name."""
+    is_scored = np.zeros(len(pool), bool)
+    is_scored[found.scored] = True
+    is_selected = found.is_selected
+    counts: dict[str, Counter] = {name: Counter() for name in ("all", "scored", "top")}
+    for rows, examples in _blocks(pool):
+        names = [example.source or NO_SOURCE for example in examples]
+        counts["all"].update(names)
+        for kind, mask in (("scored", is_scored), ("top", is_selected)):
+            counts[kind].update(names[i] for i in np.flatnonzero(mask[rows]))
+    ordered = sorted(counts["all"], key=lambda name: (-counts["top"][name], name))
+    return [
+        {
+            "source": name,
+            "pool": counts["all"][name],
+            "shortlisted": None if found.votes is None else counts["scored"][name],
+            "selected": counts["top"][name],
+            "pool_share": counts["all"][name] / len(pool),
+            "selected_share": counts["top"][name] / len(found.selected),
+        }
+        for name in ordered
+    ]
+
+
+def _votes_histogram(found: Selection) -> dict | None:
+    if found.votes is None:
+        return None
+    votes = found.votes.votes
+    width = max(1, -(-int(votes.max() + 1) // _BINS))
+    edges = np.arange(0, votes.max() + 1 + width, width)
+    return {
+        "edges": edges.tolist(),
+        "pool": np.histogram(votes, edges)[0].tolist(),
+        "selected": np.histogram(votes[found.selected], edges)[0].tolist(),
+    }
+
+
+def _scores_histogram(found: Selection) -> dict:
+    edges = np.histogram_bin_edges(found.scores, _BINS)
+    return {
+        "edges": edges.tolist(),
+        "scored": np.histogram(found.scores, edges)[0].tolist(),
+        "selected": np.histogram(found.score_of[found.selected], edges)[0].tolist(),
+    }
+
+
+def _length_sample(found: Selection, seed: int) -> dict:
+    rng = np.random.default_rng([seed, 4])
+    size = min(_POINTS, len(found.scored))
+    sample = np.sort(rng.choice(len(found.scored), size, replace=False))
+    rows = found.scored[sample]
+    return {
+        "tokens": found.tokens[rows].tolist(),
+        "score": found.scores[sample].tolist(),
+        "selected": found.is_selected[rows].tolist(),
+    }
+
+
+def _texts(pool: Pool, found: Selection) -> dict:
+    """Rows at the top, around the cut and at the bottom of the ranking."""
+    order, cut = found.order, len(found.selected)
+    half = _SHOWN // 2
+    groups = {
+        "best": order[:_SHOWN],
+        "cut": order[max(0, cut - half) : cut + half],
+        "worst": order[-_SHOWN:],
+    }
+    scores, ranks, chosen = found.score_of, found.rank_of, found.is_selected
+
+    def shown(row: int, example: Example) -> dict:
+        return {
+            "rank": int(ranks[row]),
+            "id": example.id,
+            "source": example.source,
+            "tokens": int(found.tokens[row]),
+            "votes": None if found.votes is None else int(found.votes.votes[row]),
+            "score": float(scores[row]),
+            "prompt": example.prompt,
+            "response": example.response,
+            "selected": bool(chosen[row]),
+        }
+
+    return {
+        name: [
+            shown(*pair) for pair in zip(rows.tolist(), pool.read(rows), strict=True)
+        ]
+        for name, rows in groups.items()
+    }
+
+
+def _agreement(found: Selection) -> dict | None:
+    if found.votes is None:
+        return None
+    return agreement(found.votes, found.scored, found.scores, found.selected).as_dict()

@@ -1,0 +1,79 @@
+"""Settings of `ntkjax train`, and the checks that need no file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ntkjax.errors import InputError
+from ntkjax.pipeline.setup import LoraOptions
+from ntkjax.training.order import check_mix
+from ntkjax.training.settings import TrainingSettings, check_training_settings
+
+
+KEEPS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Fine-tune a LoRA adapter on one or more files.
+
+    Attributes:
+        model: Hugging Face folder or hub id (safetensors).
+        data: JSON lines or Parquet, one file or more.
+        out: Run directory to write; the adapter goes to its folder adapter/.
+        mix: Weights of the data files, one for each; examples are drawn by them.
+            Default: every example once per epoch.
+        validation: Files of held-out examples.
+        validation_share: Share of the data to hold out, in place of --validation.
+        validate_every: Steps between validations. Default: those of an epoch.
+        keep: Which adapter to keep: best (lowest validation loss; the last one where
+            there is no validation) or last.
+        adapter: Folder of a PEFT LoRA adapter to go on from. Default: a fresh one.
+        lora: The adapter, where --adapter gives none.
+        training: How long, in which steps, with which optimizer.
+        max_length: Longest example in tokens; longer ones are cut.
+        seed: Decides a fresh adapter, the held-out share, and the order of examples.
+        dtype: Type of frozen weights and activations: float32 or bfloat16.
+        save_every: Steps between checkpoints, from which an interrupted run goes on.
+    """
+
+    model: str
+    data: tuple[Path, ...]
+    out: Path
+    mix: tuple[float, ...] | None = None
+    validation: tuple[Path, ...] = ()
+    validation_share: float = 0.0
+    validate_every: int | None = None
+    keep: str = "best"
+    adapter: Path | None = None
+    lora: LoraOptions = field(default_factory=LoraOptions)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    max_length: int = 256
+    seed: int = 0
+    dtype: str = "float32"
+    save_every: int = 50
+
+
+def check_train_settings(settings: TrainSettings) -> None:
+    """Raises `InputError` for a value that no run can have."""
+    check_training_settings(settings.training, "training.")
+    check_mix(settings.mix, [1] * len(settings.data))
+    if settings.keep not in KEEPS:
+        raise InputError(f"--keep {settings.keep}: expected {' or '.join(KEEPS)}.")
+    share = settings.validation_share
+    if not 0 <= share < 1:
+        raise InputError(f"--validation-share {share}: expected 0 or more, below 1.")
+    if share and settings.validation:
+        raise InputError("--validation and --validation-share: give one of them.")
+    if settings.validate_every is not None:
+        if settings.validate_every < 1:
+            raise InputError(
+                f"--validate-every {settings.validate_every}: expected at least 1."
+            )
+        if not share and not settings.validation:
+            raise InputError(
+                "--validate-every: needs --validation or --validation-share."
+            )
+    if settings.save_every < 1:
+        raise InputError(f"--save-every {settings.save_every}: expected at least 1.")
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
