@@ -228,9 +228,9 @@ def write_readme(settings, frozen: dict, curve: list[dict], seconds: float) -> N
         "",
         f"A Llama-family decoder of {size:,} parameters with a tokenizer of its own",
         f"({used:,} tokens; the other {rows - used} rows of the head are padding),",
-        "trained from scratch on the generated texts of `ntkjax/data/world.py` (nothing",
-        "in them comes from a data set). bfloat16 weights; Apache-2.0 as the rest of",
-        "the repository. `--model embedded` names it.",
+        "trained from scratch on the generated texts of `ntkjax/data/world.py`",
+        "(nothing in them comes from a data set). bfloat16 weights; Apache-2.0 as the",
+        "rest of the repository. `--model embedded` names it.",
         "",
         f"    uv run python -m benchmarks.embedded_model --steps {settings.steps} "
         f"--batch {settings.batch} --learning-rate {settings.learning_rate} "

@@ -4,10 +4,14 @@ A table stands between `<!-- table: NAME -->` and `<!-- end of table -->` and is
 from `benchmarks/results/` alone; a test fails when the two differ.
 """
 
+import io
 import json
 import re
 from pathlib import Path
 
+from rich.console import Console
+
+from ntkjax.reports.demo_tables import demo_summary
 from ntkjax.reports.numbers import error_text, interval_text, ratio_text, share_text
 
 
@@ -96,7 +100,75 @@ def verbs() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"real_models": real_models, "verbs": verbs}
+def demo() -> str:
+    """What `ntkjax demo` prints, in 80 columns."""
+    result = read("demo")
+    console = Console(width=80, record=True, file=io.StringIO(), legacy_windows=False)
+    console.print(demo_summary(result["demo"]))
+    text = "\n".join(line.rstrip() for line in console.export_text().splitlines())
+    return (
+        f"```text\n{text.strip()}\n```\n\n({result['seconds']:.0f} s and "
+        f"{result['peak_mib']:,} MiB on {result['device']}, compilation included; "
+        "`benchmarks/results/demo.json`.)"
+    )
+
+
+def selection() -> str:
+    """Shares of needed skills and accuracies in the small world."""
+    result = read("selection")
+    rows = [
+        "| domain | chosen by | needed skills [95%] | accuracy after [95%] |",
+        "|---|---|---:|---:|",
+    ]
+    for domain, found in result["domains"].items():
+        for name, accuracy in found["accuracy"].items():
+            share = found["share"].get(name)
+            shown = "" if share is None else points(share)
+            rows.append(f"| {domain} | {name} | {shown} | {points(accuracy)} |")
+    settings = result["settings"]
+    rows += [
+        "",
+        f"(Percent, means over {len(settings['seeds'])} worlds; {settings['budget']} "
+        "examples chosen; `benchmarks/results/selection.json`.)",
+    ]
+    return "\n".join(rows)
+
+
+def real_run() -> str:
+    """base4m on financial news: what selection costs, and what it gives."""
+    result = read("real_run")
+    select, fourfold = result["select"], result["fourfold_pool"]
+    rows = [
+        "| fine-tuned on | accuracy [95%] | NLL per token [95%] |",
+        "|---|---:|---:|",
+    ]
+    for name, arm in result["arms"].items():
+        overall = arm["overall"]
+        nll = interval_text(overall["nll"])
+        rows.append(f"| {name} | {points(overall['accuracy'])} | {nll} |")
+    rows += [
+        "",
+        f"(`select` took {select['seconds']:.0f} s, {select['peak_mib']:,} MiB; with "
+        f"the pool four times over {fourfold['seconds_ratio']:.1f} times the seconds "
+        f"and {fourfold['peak_ratio']:.2f} times the memory. On {result['device']}; "
+        "`benchmarks/results/real_run.json`.)",
+    ]
+    return "\n".join(rows)
+
+
+def points(estimate: dict) -> str:
+    """A share with its interval, in percent."""
+    low, high = max(estimate["low"], 0), min(estimate["high"], 1)
+    return f"{100 * estimate['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+TABLES = {
+    "demo": demo,
+    "real_models": real_models,
+    "real_run": real_run,
+    "selection": selection,
+    "verbs": verbs,
+}
 
 
 if __name__ == "__main__":

@@ -2,15 +2,25 @@
 
 import pathlib
 import re
+import shlex
 
 import pytest
 
 from benchmarks.readme import ROOT, rewritten
 from ntkjax.cli.main import main
+from ntkjax.data.world import make_world, write_world
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [
+    shlex.split(line, comments=True)[3:]
+    for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    for line in block.replace("\\\n", " ").replace("&& ", "\n").splitlines()
+    if "uv run ntkjax" in line
+]
 
 
 def test_python_blocks_run():
@@ -20,14 +30,35 @@ def test_python_blocks_run():
         exec(block, names)
     assert names["kernel"].shape == (4, 9)
     assert names["short"].shape == (9, 3, 64)
+    assert names["language_kernel"].shape == (3, 3)
+
+
+@pytest.mark.slow
+def test_commands_run(tmp_path, monkeypatch, capsys):
+    """Each as it stands, on the embedded model and a small world; not the demo."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    write_world(make_world(0), tmp_path)
+    for name, file in (("domain", "legal_train"), ("test", "legal_eval")):
+        (tmp_path / f"{file}.jsonl").rename(tmp_path / f"{name}.jsonl")
+    ran = []
+    for words in COMMANDS:
+        if words[0] != "demo":
+            words = ["embedded" if w == "path/to/llama" else w for w in words]
+            assert main(words) == 0, capsys.readouterr().err
+            ran.append(words[0])
+    assert ran == ["select", "train", "evaluate", "fidelity"]
+    assert len((tmp_path / "runs/select/selected.jsonl").read_bytes().split(b"\n")) > 9
 
 
 def test_flags_exist(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["fidelity", "--help"])
-    assert stop.value.code == 0
-    known = capsys.readouterr().out
-    words = set(re.findall(r"--[a-z][a-z.-]+", README)) - {"--help", "--config"}
+    known = "--help --config --version"
+    for command in ("fidelity", "select", "train", "evaluate", "demo"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--help"])
+        assert stop.value.code == 0
+        known += capsys.readouterr().out
+    words = set(re.findall(r"--[a-z][a-z.-]+", README))
     unknown = {word for word in words if word not in known}
     assert unknown <= {"--isolated", "--python"}, unknown
 
