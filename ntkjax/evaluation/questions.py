@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from ntkjax.data.examples import Example
-from ntkjax.data.tokenizer import Tokenizer, load_tokenizer, vocabulary_size
-from ntkjax.data.tokenizing import TokenizedExample, tokenize, tokenize_prompts
+from ntkjax.data.tokenizer import Tokenizer
+from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 from ntkjax.evaluation.choices import choice_texts
-from ntkjax.models.families import read_config
+from ntkjax.models.text_encoder import TextEncoder, text_encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,55 +87,37 @@ def prepare_questions(
         InputError: If a length does not fit the model, or an example cannot be
             tokenized.
     """
-    config = read_config(folder)
-    if not 1 <= max_length <= config.decoder.max_positions:
-        raise InputError(
-            f"--max-length {max_length}: expected 1 to {config.decoder.max_positions}, "
-            "the positions of this model."
-        )
-    tokenizer = load_tokenizer(folder)
-    eos_id = config.eos_id
-    if tokenizer.eos_token_id is not None:
-        eos_id = tokenizer.eos_token_id
-    known = {"bos_id": config.bos_id, "vocab_size": config.decoder.vocab_size}
-    limits = {"max_length": max_length, **known}
+    encode = text_encoder(folder, max_length)
     texts, num_choices = choice_texts(examples)
     return Questions(
         list(examples),
-        tokenize(examples, tokenizer, eos_id=eos_id, **limits),
-        tokenize(texts, tokenizer, eos_id=None, **limits),
+        encode(examples),
+        encode(texts, end_of_text=False),
         num_choices,
         max_length,
-        _prompts(examples, tokenizer, eos_id, known, max_length, max_new_tokens),
+        _prompts(examples, encode, max_new_tokens),
     )
 
 
 def _prompts(
-    examples: Sequence[Example],
-    tokenizer: Tokenizer,
-    eos_id: int | None,
-    known: dict,
-    max_length: int,
-    max_new_tokens: int | None,
+    examples: Sequence[Example], encode: TextEncoder, max_new_tokens: int | None
 ) -> Prompts | None:
     if max_new_tokens is None:
         return None
-    if not 1 <= max_new_tokens < max_length:
+    if not 1 <= max_new_tokens < encode.max_length:
         raise InputError(
-            f"--max-new-tokens {max_new_tokens}: expected 1 to {max_length - 1}, below "
-            "--max-length, so that the prompt has room."
+            f"--max-new-tokens {max_new_tokens}: expected 1 to "
+            f"{encode.max_length - 1}, below --max-length, so that the prompt has room."
         )
-    room = max_length - max_new_tokens
+    room = encode.max_length - max_new_tokens
     rows = [row for row, e in enumerate(examples) if e.prompt is not None]
     chosen = [examples[row] for row in rows]
-    tokenized = tokenize_prompts(chosen, tokenizer, max_length=room, **known)
-    vocab_size = min(vocabulary_size(tokenizer), known["vocab_size"])
     return Prompts(
         np.array(rows, np.int64),
-        tokenized,
+        encode.prompts(chosen, room),
         room,
         max_new_tokens,
-        eos_id,
-        vocab_size,
-        tokenizer,
+        encode.eos_id,
+        encode.vocab_size,
+        encode.tokenizer,
     )

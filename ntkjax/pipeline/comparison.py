@@ -13,7 +13,7 @@ from ntkjax.evaluation.questions import Questions, prepare_questions
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings, initial_theta
-from ntkjax.pipeline.setup import TextEncoder, text_encoder
+from ntkjax.models.text_encoder import TextEncoder, text_encoder
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.settings import TrainingSettings
 

@@ -10,8 +10,8 @@ from ntkjax.errors import InputError
 from ntkjax.models.adapter import adapter_files
 from ntkjax.models.loading import model_files
 from ntkjax.models.lora import LoraSettings
+from ntkjax.models.text_encoder import TextEncoder, text_encoder
 from ntkjax.pipeline.select_settings import SelectSettings
-from ntkjax.pipeline.setup import TextEncoder, text_encoder
 from ntkjax.store.run_directory import hash_files, plain_values
 from ntkjax.training.plan import require_targets
 

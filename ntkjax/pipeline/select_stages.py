@@ -24,9 +24,9 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
 from ntkjax.models.adapter import adapter_files, read_adapter, write_adapter
 from ntkjax.models.language_model import LanguageModel
+from ntkjax.models.text_encoder import TextEncoder
 from ntkjax.notation import Theta
 from ntkjax.pipeline.progress import progress
-from ntkjax.pipeline.setup import TextEncoder
 from ntkjax.selection.embeddings import embeddings
 from ntkjax.selection.passes import Batching
 from ntkjax.selection.shortlist import Votes, reverse_knn

@@ -1,6 +1,5 @@
 """What most commands begin with: a model, its adapter, its tokenizer, its examples."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntkjax.data.examples import Example
-from ntkjax.data.tokenizer import Tokenizer, load_tokenizer, vocabulary_size
-from ntkjax.data.tokenizing import TokenizedExample, tokenize
+from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
 from ntkjax.models.families import ModelConfig, read_config
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, initial_theta
+from ntkjax.models.text_encoder import text_encoder
 
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -78,61 +77,6 @@ class Prepared:
     theta: dict[str, Array]
     vocab_size: int
     second: dict[str, Array] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class TextEncoder:
-    """Examples to tokens, for one model and one length.
-
-    Attributes:
-        tokenizer: The model's.
-        max_length: Longest example in tokens; longer ones are cut.
-        bos_id: Beginning-of-text, or None.
-        eos_id: End-of-text, or None.
-        num_rows: Rows of the model's embedding.
-    """
-
-    tokenizer: Tokenizer
-    max_length: int
-    bos_id: int | None
-    eos_id: int | None
-    num_rows: int
-
-    @property
-    def vocab_size(self) -> int:
-        """Token ids that the tokenizer knows, at most the head's rows."""
-        return min(vocabulary_size(self.tokenizer), self.num_rows)
-
-    def __call__(self, examples: Sequence[Example]) -> list[TokenizedExample]:
-        """The examples under the plain template; see `tokenize`."""
-        return tokenize(
-            examples,
-            self.tokenizer,
-            max_length=self.max_length,
-            bos_id=self.bos_id,
-            eos_id=self.eos_id,
-            vocab_size=self.num_rows,
-        )
-
-
-def text_encoder(folder: Path, max_length: int) -> TextEncoder:
-    """The encoder of the model in `folder`.
-
-    Raises:
-        InputError: If the model has no positions for `max_length` tokens.
-    """
-    config = read_config(folder)
-    if not 1 <= max_length <= config.decoder.max_positions:
-        raise InputError(
-            f"--max-length {max_length}: expected 1 to {config.decoder.max_positions}, "
-            "the positions of this model."
-        )
-    tokenizer = load_tokenizer(folder)
-    eos_id = config.eos_id
-    if tokenizer.eos_token_id is not None:
-        eos_id = tokenizer.eos_token_id
-    rows = config.decoder.vocab_size
-    return TextEncoder(tokenizer, max_length, config.bos_id, eos_id, rows)
 
 
 def tokenize_files(

@@ -15,10 +15,10 @@ from ntkjax.kernels.readout import read_readout
 from ntkjax.kernels.table import named_kernel
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
 from ntkjax.models.loading import load_model
+from ntkjax.models.text_encoder import text_encoder
 from ntkjax.outputs.pooled import PooledHidden
 from ntkjax.pipeline.fidelity_settings import stream
 from ntkjax.pipeline.select import run_select
-from ntkjax.pipeline.setup import text_encoder
 from ntkjax.training.settings import TrainingSettings
 from tests.cli.world import build_world, write_records
 from tests.oracles import normwise

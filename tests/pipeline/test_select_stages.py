@@ -8,6 +8,7 @@ from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
 from ntkjax.models.adapter import read_adapter
 from ntkjax.models.lora import LoraSettings
+from ntkjax.models.text_encoder import text_encoder
 from ntkjax.pipeline.select_stages import (
     PoolPasses,
     Unfinished,
@@ -17,7 +18,7 @@ from ntkjax.pipeline.select_stages import (
     publish_adapter,
     warm_up,
 )
-from ntkjax.pipeline.setup import prepare, text_encoder
+from ntkjax.pipeline.setup import prepare
 from ntkjax.selection.passes import Batching
 from ntkjax.store.run_directory import read_json
 from ntkjax.training.settings import TrainingSettings
