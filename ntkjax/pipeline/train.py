@@ -27,7 +27,7 @@ from ntkjax.pipeline.setup import (
     tokenize_files,
 )
 from ntkjax.pipeline.train_settings import TrainSettings, check_train_settings
-from ntkjax.store.atomic import write_json
+from ntkjax.store.atomic import full_disk_named, write_json
 from ntkjax.store.run_directory import (
     add_to_manifest,
     hash_files,
@@ -110,6 +110,7 @@ def _train(
     """The training, its history a line per step in `metrics.jsonl`."""
     metrics = settings.out / "metrics.jsonl"
     with (
+        full_disk_named(metrics),
         metrics.open("w", encoding="utf-8", buffering=1) as lines,
         progress("training", num_steps, "steps") as advance,
     ):

@@ -228,7 +228,7 @@ def _sources(out: pathlib.Path) -> dict[str, int]:
 def test_a_part_says_what_is_left(problem, capsys):
     assert run(problem, shard="1/2") == 0
     out = capsys.readouterr().out
-    assert "embeddings: this job's shards are written; 3 of 5 are left" in out
+    assert "embeddings: this job's shards are written; 2 of 5 are left" in out
     assert run(problem, shard="2/2", rows_per_shard=9) == 2
     assert "rows_per_shard was 10 and is now 9" in capsys.readouterr().err
 
@@ -243,7 +243,7 @@ def test_hostile_texts_stay_texts(problem):
             "response": "</pre>",
             "source": "a",
         },
-        {"id": "<b>", "prompt": "ab", "response": script, "source": script},
+        {"id": "<u>x</u>", "prompt": "ab", "response": script, "source": script},
         {"id": "/tmp/x\u0000", "text": "<img src=x onerror=alert(1)>"},
         {"id": "plain", "prompt": "ab", "response": "cd"},
     ]
@@ -251,7 +251,7 @@ def test_hostile_texts_stay_texts(problem):
     before = set(problem.root.rglob("*"))
     assert run(problem, budget=3, max_length=60, shortlist="none") == 0
     page = (problem.out / "report.html").read_text(encoding="utf-8")
-    for bad in ("<script", "<img", "</pre><", "<b>"):
+    for bad in ("<script", "<img", "</pre><", "<u>"):
         assert bad not in page
     assert "&lt;script&gt;" in page
     assert "../../etc/passwd" in page

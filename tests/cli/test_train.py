@@ -119,8 +119,8 @@ def test_help_lists_every_flag(capsys):
 
 def start(world, out):
     code = "import sys; from ntkjax.cli.main import main; sys.exit(main())"
-    changes = {"validation_share": 0.2, "validate_every": 7, "save_every": 2}
-    words = flags(world, out=out, **changes, **{"training.steps": 1000})
+    changes = {"validation_share": 0.2, "validate_every": 25, "save_every": 2}
+    words = flags(world, out=out, **changes, **{"training.steps": 600})
     return subprocess.Popen(
         [sys.executable, "-c", code, "train", *words],
         env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"},
@@ -168,4 +168,4 @@ def test_killed_three_times_is_undisturbed(world):
         found = (world.out / name).read_bytes()
         assert found == (world.root / "undisturbed" / name).read_bytes()
     lines = (world.out / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == list(range(1, 1001))
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 601))

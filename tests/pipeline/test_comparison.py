@@ -35,7 +35,7 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def laboratory(world):
     training = TrainingSettings(
-        steps=3, batch_size=8, learning_rate=0.1, schedule="constant"
+        steps=20, batch_size=8, learning_rate=0.03, schedule="constant"
     )
     return open_laboratory(
         world.model, LoraSettings(rank=2), training, MAX_LENGTH, data_mesh()
@@ -63,16 +63,16 @@ def test_base_accuracy_is_that_of_the_command(world, laboratory, questions):
 
 
 def test_what_an_arm_is_taught_is_what_it_answers(laboratory, questions):
-    seen = []
-    found = compare(
-        laboratory,
-        {"right": lambda seed: TAUGHT, "wrong": lambda seed: CONTRARY[: 6 + seed]},
-        questions,
-        seeds=(0, 1),
-        advance=seen.append,
-    )
+    seeds, steps = [], []
+
+    def contrary(seed):
+        seeds.append(seed)
+        return CONTRARY
+
+    arms = {"right": lambda seed: TAUGHT, "wrong": contrary}
+    found = compare(laboratory, arms, questions, seeds=(0, 1), advance=steps.append)
     assert found == {"right": [1.0, 1.0], "wrong": [0.0, 0.0]}
-    assert seen == [1, 1, 1, 1]
+    assert (seeds, steps) == ([0, 1], [1, 1, 1, 1])
 
 
 def test_the_seed_alone_decides(laboratory, questions, monkeypatch):

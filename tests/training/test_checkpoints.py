@@ -74,6 +74,18 @@ def test_saving_rests_after_saving(store):
     assert not store.may_save()
 
 
+def test_a_full_disk_leaves_earlier_ones(store, monkeypatch):
+    store.save(Checkpoint(2, ARRAYS, FACTS))
+
+    def full(*arguments, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store._manager, "save", full)
+    with pytest.raises(InputError, match=r"step 4 cannot be written .*No space left"):
+        store.save(Checkpoint(4, ARRAYS, FACTS))
+    assert store.newest().step == 2
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
