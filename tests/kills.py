@@ -130,20 +130,21 @@ class Report:
     num_runs: int = 0
 
 
-def commands(world: World) -> list[Command]:
+def commands(world: World, num_steps: int) -> list[Command]:
     """Both commands on the small world: many short stages, several checkpoints."""
     training = {
         "training__batch_size": 4,
         "training__learning_rate": 0.01,
         "warmup": "lora",
-        "training__steps": 600,
+        "training__steps": num_steps,
     }
-    select = flags_of(world, out=None, rows_per_shard=3, batch_size=4, **training)
+    select = flags_of(world, out=None, rows_per_shard=1, batch_size=4, **training)
     target, pool = world.root / "target.jsonl", world.root / "pool.jsonl"
     train = [
         *("--model", str(world.model), "--data", str(target), str(pool)),
         *("--validation", str(world.queries), "--validate-every", "20"),
-        *("--max-length", "24", "--save-every", "10", "--training.steps", "600"),
+        *("--max-length", "24", "--save-every", "10"),
+        *("--training.steps", str(num_steps)),
         *("--training.batch-size", "4", "--training.learning-rate", "0.01"),
     ]
     return [
@@ -215,17 +216,20 @@ def _checkpoints(folder: pathlib.Path) -> int:
     return max((int(path.name) for path in found if path.name.isdigit()), default=0)
 
 
-def run_kills(root: pathlib.Path, num_kills: int, seed: int) -> Report:
+def run_kills(
+    root: pathlib.Path, num_kills: int, seed: int, num_steps: int = 2000
+) -> Report:
     """Kills both commands in turn, `num_kills` times in all.
 
     Args:
         root: An empty directory.
         num_kills: How often.
         seed: Decides the moments.
+        num_steps: Of the warm-up, and of the training.
     """
     world = build_world(root / "world")
     write_problem(world)
-    known = [_undisturbed(command, root) for command in commands(world)]
+    known = [_undisturbed(command, root) for command in commands(world, num_steps)]
     rng = np.random.default_rng(seed)
     left = [_spread(rng, -(-num_kills // 2)), _spread(rng, num_kills // 2)]
     report = Report()

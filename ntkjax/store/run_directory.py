@@ -36,11 +36,12 @@ def open_run(out: Path, settings: dict[str, Any], inputs: dict[str, str]) -> Pat
     try:
         out.mkdir(parents=True, exist_ok=True)
         path = out / SETTINGS
+        inside = list(out.iterdir())  # first, as another job may claim it just now
         if path.exists():
             _require_same(out, _read_settings(path), settings)
             before = read_json(out / MANIFEST).get("inputs")
             _require_same(out, {"inputs": before}, {"inputs": inputs})
-        elif any(_is_foreign(inside) for inside in out.iterdir()):
+        elif any(map(_is_foreign, inside)):
             raise InputError(
                 f"--out {out}: the directory is not empty and holds no {SETTINGS}; "
                 "choose a new one."

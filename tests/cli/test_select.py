@@ -293,6 +293,6 @@ def test_ctrl_c_ends_with_130_and_can_be_taken_up(problem):
 
 @pytest.mark.slow
 def test_three_kills(tmp_path):
-    report = run_kills(tmp_path, 3, seed=1)
+    report = run_kills(tmp_path, 3, seed=1, num_steps=200)
     assert len(report.kills) == 3
     assert report.differences == []

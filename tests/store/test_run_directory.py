@@ -95,6 +95,19 @@ def test_a_run_killed_before_its_first_file_was_whole_may_start_again(tmp_path):
     assert (tmp_path / "run.yaml").exists()
 
 
+def test_a_job_of_the_same_run_may_claim_it_at_the_same_moment(tmp_path, monkeypatch):
+    exists = Path.exists
+
+    def exists_and_then_claimed(path):
+        before = exists(path)
+        monkeypatch.undo()
+        open_run(tmp_path, SETTINGS, INPUTS)
+        return before
+
+    monkeypatch.setattr(Path, "exists", exists_and_then_claimed)
+    assert open_run(tmp_path, SETTINGS, INPUTS) == tmp_path
+
+
 def test_out_is_a_file(tmp_path):
     path = tmp_path / "run"
     path.write_text("mine")
