@@ -268,11 +268,16 @@ def test_ctrl_c_ends_with_130_and_can_be_taken_up(problem):
     """A real interrupt, in the middle of the shards: 300, one example in each."""
     records = [{"prompt": "ab", "response": f"c{i}"} for i in range(300)]
     write_records(pool_of(problem), records)
-    script = [sys.executable, "-c", "from ntkjax.cli.main import script; script()"]
+    # A suite that runs in the background is deaf to SIGINT, and so are its children.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    script = f"{listen}from ntkjax.cli.main import script; script()"
     flags = flags_of(problem, rows_per_shard=1, shortlist="none")
-    command = [*script, "select", *flags]
+    command = [sys.executable, "-c", script, "select", *flags]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     folder = problem.out / "shards" / "scores"
     started = time.monotonic()

@@ -27,8 +27,15 @@ def outputs(f, theta, batch):
 
 
 def slow_mean(rows, example, pooling):
-    """The mean over the pooled positions of one example without padding, float64."""
+    """The mean over the pooled positions of one example without padding, float64.
+
+    `weighted` counts the first position once, the second twice, and so on.
+    """
     rows = np.asarray(rows, np.float64)
+    if pooling == "weighted":
+        return np.mean(
+            [row for t, row in enumerate(rows) for _ in range(t + 1)], axis=0
+        )
     if pooling == "all":
         return rows.mean(axis=0)
     if pooling == "last":
