@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.readme_methods import dualsft, methods, points, real_methods
 from ntkjax.reports.demo_tables import demo_summary
 from ntkjax.reports.numbers import error_text, interval_text, ratio_text, share_text
 
@@ -156,14 +157,11 @@ def real_run() -> str:
     return "\n".join(rows)
 
 
-def points(estimate: dict) -> str:
-    """A share with its interval, in percent."""
-    low, high = max(estimate["low"], 0), min(estimate["high"], 1)
-    return f"{100 * estimate['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
 TABLES = {
     "demo": demo,
+    "dualsft": lambda: dualsft(read("dualsft")),
+    "methods": lambda: methods(read("methods")),
+    "real_methods": lambda: real_methods(read("real_methods")),
     "real_models": real_models,
     "real_run": real_run,
     "selection": selection,

@@ -135,7 +135,7 @@ def commands(world: World, num_steps: int) -> list[Command]:
     training = {
         "training__batch_size": 4,
         "training__learning_rate": 0.01,
-        "warmup": "lora",
+        "warmup": "target",
         "training__steps": num_steps,
     }
     select = flags_of(world, out=None, rows_per_shard=1, batch_size=4, **training)
@@ -197,17 +197,18 @@ def stage_of(command: Command, out: pathlib.Path) -> str:
         steps = _checkpoints(out / "checkpoints")
         return "adapter" if (out / "adapter").exists() else f"training, step {steps}"
     counts = {
-        name: len(list((out / "shards" / name).glob("shard-*.json")))
-        for name in ("embeddings", "scores")
+        name: len(list(out.glob(f"stages/{name}-*/shard-*.json")))
+        for name in ("embeddings", "kernel-scores")
     }
     if (out / "scores.parquet").exists():
         return "report"
-    for name in ("scores", "embeddings"):
+    for name in ("kernel-scores", "embeddings"):
         if counts[name]:
             return f"{name}, {counts[name]} shards"
     if (out / "adapter").exists():
         return "embeddings, 0 shards"
-    return f"warm-up, step {_checkpoints(out / 'warmup/checkpoints-1-of-1')}"
+    jobs = sorted(out.glob("stages/warmup-*.job-1-of-1/checkpoints"))
+    return f"warm-up, step {max(map(_checkpoints, jobs), default=0)}"
 
 
 def _checkpoints(folder: pathlib.Path) -> int:

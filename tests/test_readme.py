@@ -1,5 +1,6 @@
 """The README's code runs, its flags exist, and its numbers are those of the results."""
 
+import json
 import pathlib
 import re
 import shlex
@@ -39,21 +40,31 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
     write_world(make_world(0), tmp_path)
-    for name, file in (("domain", "legal_train"), ("test", "legal_eval")):
+    files = {"domain": "legal_train", "test": "legal_eval", "general": "medical_eval"}
+    for name, file in files.items():
         (tmp_path / f"{file}.jsonl").rename(tmp_path / f"{name}.jsonl")
+    name_groups(tmp_path / "domain.jsonl")
     ran = []
     for words in COMMANDS:
         if words[0] != "demo":
             words = ["embedded" if w == "path/to/llama" else w for w in words]
             assert main(words) == 0, capsys.readouterr().err
             ran.append(words[0])
-    assert ran == ["select", "train", "evaluate", "fidelity"]
+    chosen = ["select", "train", "evaluate"], ["select"] * 2
+    assert ran == [*chosen[0], *chosen[1], "select", "train", "mask", "fidelity"]
     assert len((tmp_path / "runs/select/selected.jsonl").read_bytes().split(b"\n")) > 9
+
+
+def name_groups(path):
+    """Adds the field `group`, two groups in turn."""
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    named = [r | {"group": "ab"[number % 2]} for number, r in enumerate(records)]
+    path.write_text("".join(json.dumps(record) + "\n" for record in named))
 
 
 def test_flags_exist(capsys):
     known = "--help --config --version"
-    for command in ("fidelity", "select", "train", "evaluate", "demo"):
+    for command in ("fidelity", "select", "train", "mask", "evaluate", "demo"):
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])
         assert stop.value.code == 0

@@ -29,10 +29,12 @@ class Command:
     Attributes:
         summary: One line for `ntkjax --help`.
         load: Imports what the command needs; gives its settings type and its action.
+        choices: What `--help` says below the flags, for rich to print.
     """
 
     summary: str
     load: Callable[[], tuple[type, Callable[[Any], int]]]
+    choices: Callable[[], Any] | None = None
 
 
 def _lazy(name: str, settings: str) -> Callable[[], tuple[type, Callable]]:
@@ -50,39 +52,55 @@ def _lazy(name: str, settings: str) -> Callable[[], tuple[type, Callable]]:
     return load
 
 
-def _command(name: str, settings: str, summary: str) -> tuple[str, Command]:
-    return name, Command(summary, _lazy(name, settings))
+def _command(
+    name: str,
+    settings: str,
+    summary: str,
+    choices: Callable[[], Any] | None = None,
+) -> tuple[str, Command]:
+    return name, Command(summary, _lazy(name, settings), choices)
+
+
+def _select_choices() -> Any:
+    from ntkjax.cli.select import choices
+
+    return choices()
 
 
 COMMANDS = dict(
-    _command(*row)
-    for row in (
-        (
+    (
+        _command(
             "fidelity",
             "pipeline.fidelity_settings.FidelitySettings",
             "exact against approximate kernels on your model",
         ),
-        (
+        _command(
             "select",
             "pipeline.select_settings.SelectSettings",
             "the examples of a pool that help a small domain",
+            _select_choices,
         ),
-        (
+        _command(
             "train",
             "pipeline.train_settings.TrainSettings",
-            "a LoRA adapter fine-tuned on your files",
+            "LoRA or all weights, fine-tuned on your files",
         ),
-        (
+        _command(
+            "mask",
+            "pipeline.mask_settings.MaskSettings",
+            "which parameters to train, from the scores of a selection",
+        ),
+        _command(
             "evaluate",
             "pipeline.evaluate_settings.EvaluateSettings",
             "likelihoods, choices and answers of a model",
         ),
-        (
+        _command(
             "demo",
             "pipeline.demo_settings.DemoSettings",
             "all of it on the embedded model, about two minutes",
         ),
-        (
+        _command(
             "doctor",
             "cli.doctor.DoctorSettings",
             "versions, devices, and numerical self-checks",
@@ -155,8 +173,16 @@ def _parse(name: str, settings_type: type, arguments: list[str]) -> Any:
             )
     except SystemExit as stop:
         if not stop.code:
+            _print_choices(COMMANDS[name].choices)
             raise
         raise InputError(_one_line(printed.getvalue())) from None
+
+
+def _print_choices(choices: Callable[[], Any] | None) -> None:
+    if choices is not None:
+        from rich.console import Console
+
+        Console(highlight=False).print(choices())
 
 
 def _unfinished(settings_type: type, found: dict[str, Any], missing: Any) -> Any:

@@ -1,10 +1,10 @@
 """Examples: what a record of the user's files must hold, checked.
 
 A record holds `prompt` and `response`, or `text` alone (every token is then a target).
-`id` and `source` are optional, and so are `choices` with `answer`, the index of the
-right one. Other columns, an `answer` without choices among them, are left to whoever
-needs them. A field that is null counts as absent, so that one Parquet file may mix both
-kinds of record.
+`id` and `source` are optional, and so are `group`, the sub-task that a target example
+stands for, and `choices` with `answer`, the index of the right one. Other columns, an
+`answer` without choices among them, are left to whoever needs them. A field that is
+null counts as absent, so that one Parquet file may mix both kinds of record.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from ntkjax.errors import InputError
 FIELDS = (
     "id",
     "source",
+    "group",
     "prompt",
     "response",
     "text",
@@ -44,6 +45,7 @@ class Example:
         choices: The responses to choose from, at least two; None without. Two may be
             the same text, as in some published files.
         answer: The index of the right choice; None without choices.
+        group: The sub-task that it stands for, where the record names one.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Example:
     location: str
     choices: tuple[str, ...] | None = None
     answer: int | None = None
+    group: str | None = None
 
 
 def read_examples(paths: Sequence[Path]) -> list[Example]:
@@ -110,6 +113,13 @@ def choose(
     return [examples[i] for i in order[:num]]
 
 
+def text_of(example: Example) -> str:
+    """Prompt and response, as they are compared and shown."""
+    if example.prompt is None:
+        return example.response
+    return f"{example.prompt}\n{example.response}"
+
+
 def repeated_id(identity: str, where: str, before: str) -> InputError:
     """The error for an id that two records have, at the places `before` and `where`."""
     return InputError(
@@ -150,20 +160,21 @@ def to_example(record: Record) -> Example:
             )
     choices, answer = _choices(value, where)
     return Example(
-        id=_identity(value["id"], where) if "id" in given else record.location,
+        id=_name(value["id"], "id", where) if "id" in given else record.location,
         prompt=None if is_text else _string(value["prompt"], "prompt", where),
         response=_filled(value, "text" if is_text else "response", where),
         source=_string(value["source"], "source", where) if "source" in given else None,
         location=record.location,
         choices=choices,
         answer=answer,
+        group=_name(value["group"], "group", where) if "group" in given else None,
     )
 
 
-def _identity(value: Any, where: str) -> str:
+def _name(value: Any, field: str, where: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return _string(value, "id", where, expected="a string or an integer")
+    return _string(value, field, where, expected="a string or an integer")
 
 
 def _filled(record: dict, field: str, where: str) -> str:

@@ -123,8 +123,14 @@ def read_adapter(folder: Path, model: LanguageModel) -> dict[str, Array]:
 def write_adapter(
     folder: Path, theta: dict[str, Array], model: LanguageModel, base_model: str
 ) -> None:
-    """Writes θ so that PEFT, and `read_adapter`, can load it."""
+    """Writes θ so that PEFT, and `read_adapter`, can load it.
+
+    Raises:
+        ValueError: If the model has no LoRA: its θ is all weights.
+    """
     lora = model.lora
+    if lora is None:
+        raise ValueError("θ is all weights: write it by `write_full_model`.")
     modules = [name.removesuffix(".lora_A") for name in theta if name.endswith("A")]
     suffixes_only = all(
         any(m == t or m.endswith("." + t) for m in modules) for t in lora.targets

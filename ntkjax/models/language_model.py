@@ -2,8 +2,12 @@
 
 `LanguageModel` is a pytree: its frozen weights travel through `jax.jit` as arguments,
 never as constants of the compiled program, and everything else is static.
+
+θ is a LoRA adapter, or, without LoRA, all weights in float32: they stand in place of
+the frozen ones of the same names, and are cast to their type.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,7 +18,19 @@ from jaxtyping import Array, Float, Int
 
 from ntkjax.models.config import DecoderConfig
 from ntkjax.models.decoder import Cache, CausalLM, Place
-from ntkjax.models.lora import LoraSettings, add_lora, linear_modules
+from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, add_lora, linear_modules
+
+
+_FORWARD = (
+    "embed_tokens",
+    "input_layernorm",
+    *LAYER_MATRICES[:4],  # attention
+    "post_attention_layernorm",
+    *LAYER_MATRICES[4:],  # feed-forward
+    "norm",
+    "lm_head",
+)
+"""Modules in the order in which the forward pass comes to them."""
 
 
 @partial(
@@ -28,13 +44,13 @@ class LanguageModel:
 
     Attributes:
         config: The architecture.
-        lora: Where θ sits and how it is scaled.
+        lora: Where θ sits and how it is scaled; None if θ is all weights.
         graphdef: NNX's static half of the module.
         frozen: Weights by Hugging Face name.
     """
 
     config: DecoderConfig
-    lora: LoraSettings
+    lora: LoraSettings | None
     graphdef: nnx.GraphDef
     frozen: dict[str, Array]
 
@@ -89,7 +105,9 @@ class LanguageModel:
     @property
     def head_is_linear(self) -> bool:
         """Whether logits are Wᵀh with a frozen W, so that probes can live in R^d."""
-        return not any(name.startswith("lm_head") for name in self.theta_shapes)
+        tied = self.config.tie_embeddings
+        module = "model.embed_tokens" if tied else "lm_head"
+        return not any(name.startswith(f"{module}.") for name in self.theta_shapes)
 
     def astype(self, dtype) -> "LanguageModel":
         """The same model with weights and activations of another type."""
@@ -97,31 +115,52 @@ class LanguageModel:
         return replace(self, frozen=frozen)
 
     def _merged(self, theta) -> CausalLM:
-        leaves = {**self.frozen, **theta}
+        own = {
+            name: leaf.astype(self.frozen[name].dtype) if name in self.frozen else leaf
+            for name, leaf in theta.items()
+        }
+        leaves = {**self.frozen, **own}
         flat = [(_path(name), leaf) for name, leaf in sorted(leaves.items())]
         return nnx.merge(self.graphdef, nnx.from_flat_state(flat))
 
 
 def split_model(
-    config: DecoderConfig, lora: LoraSettings, dtype=jnp.float32
+    config: DecoderConfig, lora: LoraSettings | None, dtype=jnp.float32
 ) -> tuple[nnx.GraphDef, dict, dict]:
     """Graph, abstract θ and abstract frozen weights (shapes and types by name).
 
-    Nothing is allocated.
+    Without LoRA θ has the names of all weights. Nothing is allocated.
     """
 
     def build() -> CausalLM:
         model = CausalLM(config, dtype)
-        add_lora(model, lora)
+        if lora is not None:
+            add_lora(model, lora)
         return model
 
     abstract = nnx.eval_shape(build)
     graphdef, theta, frozen = nnx.split(abstract, nnx.LoRAParam, ...)
+    theta, frozen = _by_name(theta), _by_name(frozen)
+    if lora is None:
+        ordered = {
+            name: jax.ShapeDtypeStruct(frozen[name].shape, jnp.float32)
+            for name in sorted(frozen, key=_place)
+        }
+        return graphdef, ordered, frozen
     modules = list(linear_modules(abstract))
     theta_names = [f"{m}.lora_{x}" for m in modules for x in "AB"]
-    theta, frozen = _by_name(theta), _by_name(frozen)
     ordered = {name: theta[name] for name in theta_names if name in theta}
     return graphdef, ordered, frozen
+
+
+def _place(name: str) -> tuple[float, int, bool]:
+    """Where a weight comes in the forward pass: layer, module, bias after weight."""
+    *path, kind = name.split(".")
+    if "layers" in path:
+        layer = float(path[2])
+    else:
+        layer = -1.0 if path[-1] == "embed_tokens" else math.inf
+    return layer, _FORWARD.index(path[-1]), kind == "bias"
 
 
 def _by_name(state: nnx.State) -> dict:

@@ -58,10 +58,13 @@ def model_files(folder: Path) -> list[Path]:
     return sorted({path for pattern in _HUB_FILES for path in folder.glob(pattern)})
 
 
-def load_model(folder: Path, lora: LoraSettings, dtype=jnp.float32) -> LanguageModel:
+def load_model(
+    folder: Path, lora: LoraSettings | None, dtype=jnp.float32
+) -> LanguageModel:
     """The model with its frozen weights; θ is made by `initial_theta` or an adapter.
 
-    Weights stored as float32, bfloat16 or float16 are cast to `dtype`.
+    Weights stored as float32, bfloat16 or float16 are cast to `dtype`. Without `lora`
+    θ is all weights (`ntkjax.models.full`).
 
     Raises:
         InputError: If tensors are missing, left over, of the wrong shape or not finite.

@@ -21,6 +21,7 @@ from ntkjax.kernels.readout import Readout, read_readout, readout_function
 from ntkjax.kernels.table import DEFAULT_KERNELS, named_kernel, possible_kernels
 from ntkjax.math.bootstrap import bootstrap_rows
 from ntkjax.math.ranking import chance_overlap
+from ntkjax.math.seeds import stream
 from ntkjax.math.sketches import SKETCHES, Sketch
 from ntkjax.models.adapter import adapter_files, write_adapter
 from ntkjax.models.coverage import Coverage, coverage
@@ -31,7 +32,6 @@ from ntkjax.pipeline.fidelity_settings import (
     FidelitySettings,
     check_fidelity_settings,
     parse_sketch,
-    stream,
 )
 from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import (

@@ -1,10 +1,7 @@
 """Settings of `ntkjax fidelity`, and the checks that need no file."""
 
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from ntkjax.data.batches import POOLINGS
 from ntkjax.errors import InputError
@@ -96,9 +93,3 @@ def parse_sketch(spec: str) -> tuple[str, int]:
             f"out of {', '.join(SKETCHES)}."
         )
     return kind, int(size)
-
-
-def stream(seed: int, use: str) -> int:
-    """A seed of its own for each use, so that no two uses share their draws."""
-    entropy = [seed, zlib.crc32(use.encode())]
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0])

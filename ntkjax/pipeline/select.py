@@ -1,56 +1,50 @@
 """`ntkjax select`: the examples of a pool that help a domain, chosen and written down.
 
-The stages are those of `ntkjax.pipeline.select_stages`; a killed run goes on where it
-was, and ends with the same bits.
+    warm-up → shortlist → scores → picker and budget
+
+A killed run goes on where it was, and ends with the same bits. What the passes find is
+kept under `stages`, where other methods and budgets find it again.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from dataclasses import dataclass, replace
 
 from ntkjax.devices.mesh import data_mesh
-from ntkjax.errors import InputError
-from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.kernels.readout import read_readout, readout_function
-from ntkjax.kernels.table import named_kernel
-from ntkjax.models.adapter import read_adapter
+from ntkjax.math.seeds import stream
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import find_model
 from ntkjax.models.lora import LoraSettings
-from ntkjax.notation import OutputFn, Theta
-from ntkjax.pipeline import environment
-from ntkjax.pipeline.fidelity_settings import stream
+from ntkjax.notation import Theta
 from ntkjax.pipeline.ledger import Ledger
+from ntkjax.pipeline.pool_passes import PoolCandidates, Stages
+from ntkjax.pipeline.select_choice import Choice
+from ntkjax.pipeline.select_facts import run_facts
 from ntkjax.pipeline.select_inputs import Inputs, identity_of, read_inputs
-from ntkjax.pipeline.select_result import (
-    Selection,
-    duplicate_facts,
-    selection_facts,
-    write_scores,
-)
+from ntkjax.pipeline.select_outputs import publish_theta, write_parameters
+from ntkjax.pipeline.select_result import Selection, write_scores
 from ntkjax.pipeline.select_settings import (
     SHORTLIST_FACTOR,
     SelectSettings,
     check_select_settings,
-)
-from ntkjax.pipeline.select_stages import (
-    ADAPTER,
-    PoolPasses,
-    adapter_hash,
-    columns,
-    embed_and_vote,
-    publish_adapter,
-    warm_up,
+    method_options,
+    with_defaults,
 )
 from ntkjax.pipeline.setup import prepare, resolve_lora
+from ntkjax.pipeline.warmup import no_warm_up, warm_up
 from ntkjax.reports.selection_page import write_selection_page
+from ntkjax.selection.embedding_pass import embedded
+from ntkjax.selection.methods.table import Method, named_method
 from ntkjax.selection.passes import Batching
-from ntkjax.selection.ranking import ranking, top, top_within_tokens
-from ntkjax.selection.scores import domain_scorer
+from ntkjax.selection.pickers.table import named_picker
+from ntkjax.selection.problem import Problem, Prospect, Rankings, Scored, Snapshot
+from ntkjax.selection.ranking import ranking
 from ntkjax.selection.shortlist import shortlist
 from ntkjax.store.atomic import write_atomically, write_json
-from ntkjax.store.run_directory import add_to_manifest, open_run, read_json
+from ntkjax.store.run_directory import (
+    add_to_manifest,
+    open_run,
+    plain_values,
+    read_json,
+)
 from ntkjax.store.shards import parse_part
 
 
@@ -70,23 +64,6 @@ class SelectRun:
     reused: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """The model and its adapter at the start.
-
-    Attributes:
-        frozen: The model.
-        theta: θ before the warm-up.
-        base: What the probes act on.
-        kernel: The probes.
-    """
-
-    frozen: LanguageModel
-    theta: Theta
-    base: OutputFn
-    kernel: ProbeKernel
-
-
 def run_select(settings: SelectSettings) -> SelectRun:
     """Chooses, and writes the run directory. A finished one is read again.
 
@@ -94,35 +71,37 @@ def run_select(settings: SelectSettings) -> SelectRun:
         InputError: For anything in flags, files, model or adapter that cannot be used.
         Unfinished: With `--shard`, when other jobs have shards to write still.
     """
+    settings = with_defaults(settings)
     check_select_settings(settings)
     part = (1, 1) if settings.shard is None else parse_part(settings.shard)
     out = settings.out
     ledger = Ledger(out / "metrics.jsonl")
     folder = find_model(settings.model)
-    lora = resolve_lora(settings.lora, settings.adapter)
+    is_lora = settings.parameters == "lora"
+    lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
     inputs = read_inputs(settings, folder)
     identity = identity_of(settings, lora, folder)
     if (out / RESULT).exists():
         open_run(out, *identity)
         return SelectRun(read_json(out / RESULT), reused=True)
-    model = _load(settings, lora, inputs)
+    model, start = _load(settings, lora, inputs)
+    method = named_method(settings.method)
+    method.check(_prospect(settings, model, inputs))
     open_run(out, *identity)  # not before: a slip in a flag must not claim it
     ledger.book("load")
-    theta, history = _adapted(settings, model, inputs, part)
+    stages = _stages(settings, lora, identity[1], part)
+    snapshots, history = _warmed_up(settings, model, start, inputs, stages)
+    if snapshots[-1].num_steps or model.lora is not None:
+        publish_theta(out, snapshots[-1].theta, model, settings.model, inputs.folder)
     ledger.book("warm-up")
-    passes = PoolPasses(
-        inputs.pool,
-        inputs.encode,
-        out,
-        {"run": identity, "adapter": adapter_hash(out)},
-        settings.rows_per_shard,
-        part,
-    )
-    found, num_cut = _score(settings, model, inputs, theta, passes, ledger)
+    candidates = PoolCandidates(inputs.pool, inputs.encode, stages)
+    problem = _problem(settings, model, start, snapshots, inputs, candidates)
+    found, scored = _choose(settings, method, problem, candidates, ledger)
     write_scores(inputs.pool, found, out / "scores.parquet")
     suffix = "parquet" if inputs.pool.is_parquet else "jsonl"
     inputs.pool.write_rows(found.selected, out / f"selected.{suffix}")
-    result = _facts(settings, inputs, found, num_cut, history)
+    write_parameters(out, scored, model, start, identity[1]["model"])
+    result = run_facts(settings, inputs, found, scored, history, candidates)
     ledger.book("report")
     result["stages"] = ledger.stages()
     add_to_manifest(out, {"command": "select", **_manifest(result)})
@@ -133,109 +112,116 @@ def run_select(settings: SelectSettings) -> SelectRun:
     return SelectRun(result, reused=False)
 
 
-def _load(settings: SelectSettings, lora: LoraSettings, inputs: Inputs) -> _Model:
-    vocab_size = inputs.encode.vocab_size
+def _choose(
+    settings: SelectSettings,
+    method: Method,
+    problem: Problem,
+    candidates: PoolCandidates,
+    ledger: Ledger,
+) -> tuple[Selection, Scored]:
+    """What is chosen from the whole pool, and what the method said of the scored."""
+    votes, scored_rows = None, candidates
+    if settings.shortlist == "vote":
+        neighbors = settings.neighbors or problem.about()
+        votes = embedded(problem, settings.embedding).votes(neighbors)
+        size = settings.shortlist_size or SHORTLIST_FACTOR * problem.about()
+        scored_rows = candidates.limited_to(shortlist(votes, size))
+        pick = Choice(settings, scored_rows).pick
+        problem = replace(problem, candidates=scored_rows, pick=pick)
+        ledger.book("embeddings and vote")
+    scored = method.score(problem)
+    rankings = _rankings(settings, method, problem, scored)
+    ledger.book("scores")
+    order, number = Choice(settings, scored_rows).order(scored, rankings)
+    ledger.book("picker")
+    rows = scored_rows.rows
+    found = Selection(
+        tokens=candidates.lengths(),
+        votes=votes,
+        scored=rows,
+        scores=scored.scores,
+        order=rows[order],
+        selected=rows[order[:number]],
+    )
+    return found, scored
+
+
+def _load(
+    settings: SelectSettings, lora: LoraSettings | None, inputs: Inputs
+) -> tuple[LanguageModel, Theta]:
+    """The model, and θ before the warm-up."""
     prepared = prepare(
         inputs.folder,
         lora,
         settings.adapter,
         dtype=settings.dtype,
         seed=settings.seed,
-        vocab_size=vocab_size,
+        vocab_size=inputs.encode.vocab_size,
     )
-    readout = read_readout(prepared.model, vocab_size)
-    try:
-        kernel = named_kernel(settings.kernel, readout, stream(settings.seed, "probes"))
-    except InputError as error:
-        reason = str(error).removeprefix("--kernels: ")
-        raise InputError(f"--kernel {settings.kernel}: {reason}") from error
-    base = readout_function(prepared.model, readout)
-    return _Model(prepared.model, prepared.theta, base, kernel)
+    return prepared.model, prepared.theta
 
 
-def _adapted(
+def _stages(
     settings: SelectSettings,
-    model: _Model,
-    inputs: Inputs,
+    lora: LoraSettings | None,
+    hashes: dict[str, str],
     part: tuple[int, int],
-) -> tuple[dict, list[dict]]:
-    """θ after the warm-up as `out/adapter` holds it, and the history of losses."""
-    out = settings.out
-    if settings.warmup == "lora":
-        return warm_up(
-            out,
-            model.frozen,
-            model.theta,
-            inputs.target,
-            settings.training,
-            seed=stream(settings.seed, "warm-up"),
-            max_length=settings.max_length,
-            mesh=data_mesh(),
-            part=part,
-            base_name=settings.model,
-        )
-    if not (out / ADAPTER).exists():
-        publish_adapter(out, model.theta, model.frozen, settings.model)
-    return read_adapter(out / ADAPTER, model.frozen), []
+) -> Stages:
+    """Where the passes are kept, and what decides all of them."""
+    decides = {
+        "model": hashes["model"],
+        "pool": hashes["pool"],
+        "lora": lora and plain_values(lora),
+        "dtype": settings.dtype,
+        "max_length": settings.max_length,
+        "batch_size": settings.batch_size,
+    }
+    folder = settings.stages or settings.out / "stages"
+    return Stages(folder, decides, settings.rows_per_shard, part)
 
 
-def _score(
+def _warmed_up(
     settings: SelectSettings,
-    model: _Model,
+    model: LanguageModel,
+    start: Theta,
     inputs: Inputs,
-    theta: dict,
-    passes: PoolPasses,
-    ledger: Ledger,
-) -> tuple[Selection, int]:
-    """Scores and ranks pool or shortlist; also says how many texts were cut."""
-    mesh = data_mesh()
-    batching = Batching(
-        settings.embedding, settings.batch_size, settings.max_length, mesh
+    stages: Stages,
+) -> tuple[tuple[Snapshot, ...], list[dict]]:
+    """Snapshots of the warm-up, and the history of its losses."""
+    if settings.warmup == "none":
+        return (no_warm_up(start),), []
+    return warm_up(
+        stages,
+        model,
+        start,
+        inputs.warmup,
+        settings.training,
+        seed=stream(settings.seed, "warm-up"),
+        max_length=settings.max_length,
+        mesh=data_mesh(),
     )
-    embedded = None
-    rows = np.arange(len(inputs.pool), dtype=np.int64)
-    if settings.shortlist == "vote":
-        embedded = embed_and_vote(
-            passes,
-            model.frozen,
-            theta,
-            inputs.target,
-            batching,
-            lambda tokens: settings.neighbors or _about(settings, tokens),
-        )
-        size = settings.shortlist_size
-        size = size or SHORTLIST_FACTOR * _about(settings, embedded.tokens)
-        rows = np.sort(shortlist(embedded.votes, size))
-        ledger.book("embeddings and vote")
-    scores, tokens, was_cut = _kernel_pass(settings, model, inputs, theta, passes, rows)
-    ledger.book("kernel scores")
-    if embedded is not None:
-        tokens, was_cut = embedded.tokens, embedded.was_cut
-    chosen = rows[_chosen(settings, scores, tokens[rows])]
-    votes = None if embedded is None else embedded.votes
-    found = Selection(tokens, votes, rows, scores, rows[ranking(scores)], chosen)
-    return found, int(was_cut.sum())
 
 
-def _chosen(
+def _prospect(
+    settings: SelectSettings, model: LanguageModel, inputs: Inputs
+) -> Prospect:
+    return Prospect(
+        model,
+        inputs.encode.vocab_size,
+        method_options(settings),
+        settings.seed,
+        has_moments=settings.warmup != "none",
+    )
+
+
+def _problem(
     settings: SelectSettings,
-    scores: Float64[np.ndarray, " k"],
-    tokens: Int32[np.ndarray, " k"],
-) -> Int64[np.ndarray, " b"]:
-    if settings.budget_tokens is not None:
-        return top_within_tokens(scores, tokens, settings.budget_tokens)
-    return top(scores, settings.budget or 0)
-
-
-def _kernel_pass(
-    settings: SelectSettings,
-    model: _Model,
+    model: LanguageModel,
+    start: Theta,
+    snapshots: tuple[Snapshot, ...],
     inputs: Inputs,
-    theta: dict,
-    passes: PoolPasses,
-    rows: Int64[np.ndarray, " k"],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Score, tokens and cut of each of the rows."""
+    candidates: PoolCandidates,
+) -> Problem:
     batching = Batching(
         settings.pooling,
         settings.batch_size,
@@ -243,64 +229,35 @@ def _kernel_pass(
         data_mesh(),
         settings.length_normalize,
     )
-    scorer = domain_scorer(model.base, model.kernel, theta, inputs.target, batching)
+    groups = tuple(example.group for example in inputs.aim if example.group is not None)
+    choice = Choice(settings, candidates)
+    return Problem(
+        model=model,
+        start=start,
+        snapshots=snapshots,
+        target=tuple(inputs.aim),
+        target_tokens=tuple(inputs.encode(inputs.aim)),
+        groups=groups or None,
+        candidates=candidates,
+        batching=batching,
+        vocab_size=inputs.encode.vocab_size,
+        options=method_options(settings),
+        seed=settings.seed,
+        pick=choice.pick,
+        about=choice.about,
+    )
 
-    def compute(texts, advance) -> dict[str, np.ndarray]:
-        return {"score": scorer(texts, advance=advance)}
 
-    store = passes.run("scores", rows, compute)
-    score, tokens, was_cut = columns(store, "score", "tokens", "was_cut")
-    return score.astype(np.float64), tokens, was_cut
-
-
-def _about(settings: SelectSettings, tokens: Int32[np.ndarray, " m"]) -> int:
-    """N: the budget in examples, or as many average ones as the token budget holds."""
-    if settings.budget is not None:
-        return settings.budget
-    return max(1, int(settings.budget_tokens / tokens.mean()))
-
-
-def _facts(
-    settings: SelectSettings,
-    inputs: Inputs,
-    found: Selection,
-    num_cut: int,
-    history: list[dict],
-) -> dict:
-    """Everything of `selection.json` but the stages."""
-    neighbors = None
-    if found.votes is not None:
-        neighbors = settings.neighbors or _about(settings, found.tokens)
-    losses = [row["loss"] for row in history]
-    kind = "lora" if settings.warmup == "lora" else "none"
-    if kind == "none" and settings.adapter is not None:
-        kind = "adapter"
-    return {
-        "model": settings.model,
-        "target": [str(path) for path in settings.target],
-        "pool": [str(path) for path in settings.pool],
-        "method": "ntk",
-        "kernel": settings.kernel,
-        "num_target": len(inputs.target),
-        "num_neighbors": neighbors,
-        "budget": {"examples": settings.budget, "tokens": settings.budget_tokens},
-        "num_cut": {"target": sum(e.was_cut for e in inputs.target), "pool": num_cut},
-        "warmup": {
-            "kind": kind,
-            "steps": len(history) or None,
-            "first_loss": losses[0] if losses else None,
-            "last_loss": losses[-1] if losses else None,
-            "history": [{"step": row["step"], "loss": row["loss"]} for row in history],
-        },
-        **selection_facts(inputs.pool, found, settings.seed),
-        "duplicates": duplicate_facts(
-            inputs.pool, found.selected, inputs.examples, inputs.holdout
-        ),
-        "versions": environment.versions(),
-        "device": environment.device(),
-        "precision": environment.precision(),
-        "seed": settings.seed,
-    }
+def _rankings(
+    settings: SelectSettings, method: Method, problem: Problem, scored: Scored
+) -> Rankings | None:
+    """The method's own rankings, or one for each group of the target."""
+    if named_picker(settings.picker or "top").needs != "rankings":
+        return None
+    if scored.rankings is not None:
+        return scored.rankings
+    groups = [problem.limited_to(rows) for rows in problem.group_rows().values()]
+    return tuple(ranking(method.score(group).scores) for group in groups)
 
 
 def _manifest(result: dict) -> dict:

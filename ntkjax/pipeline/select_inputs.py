@@ -1,19 +1,28 @@
 """What `ntkjax select` reads before it computes: files, checked, and their identity."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ntkjax.data.examples import Example, read_examples
+import numpy as np
+
+from ntkjax.data.examples import Example, read_examples, text_of
 from ntkjax.data.pool import Pool, open_pool
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
+from ntkjax.math.seeds import stream
 from ntkjax.models.adapter import adapter_files
 from ntkjax.models.loading import model_files
 from ntkjax.models.lora import LoraSettings
 from ntkjax.models.text_encoder import TextEncoder, text_encoder
 from ntkjax.pipeline.select_settings import SelectSettings
+from ntkjax.selection.methods.table import named_method
+from ntkjax.selection.pickers.table import named_picker
 from ntkjax.store.run_directory import hash_files, plain_values
 from ntkjax.training.plan import require_targets
+
+
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +33,8 @@ class Inputs:
         folder: The model's folder.
         encode: Examples to tokens.
         examples: The domain.
-        target: The same, tokenized.
+        aim: What the method looks at: the domain; for dualsft its validation examples.
+        warmup: What the warm-up trains on, tokenized; nothing without a warm-up.
         pool: The candidates, on disk.
         holdout: Evaluation examples; None where no file was given.
     """
@@ -32,7 +42,8 @@ class Inputs:
     folder: Path
     encode: TextEncoder
     examples: list[Example]
-    target: list[TokenizedExample]
+    aim: list[Example]
+    warmup: list[TokenizedExample]
     pool: Pool
     holdout: list[Example] | None
 
@@ -45,29 +56,26 @@ def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
             for.
     """
     encode = text_encoder(folder, settings.max_length)
-    examples = read_examples(settings.target)
-    if settings.num_target is not None:
-        if settings.num_target > len(examples):
-            raise InputError(
-                f"--num-target {settings.num_target}: {_names(settings.target)} has "
-                f"only {len(examples)} examples."
-            )
-        examples = examples[: settings.num_target]
-    target = encode(examples)
-    if settings.warmup == "lora":
-        require_targets(target)
+    examples = _first(read_examples(settings.target), settings)
+    aim, rest = _aim(settings, examples)
+    _check_groups(settings, aim)
     pool = open_pool(settings.pool)
     if settings.budget is not None and settings.budget > len(pool):
         raise InputError(
             f"--budget {settings.budget}: {_names(settings.pool)} has only {len(pool)} "
             "examples; choose fewer."
         )
+    if settings.method == "dualsft":
+        _refuse_overlap(aim, pool)
+    warmup = _warmup_examples(settings, rest, pool)
     holdout = read_examples(settings.holdout) if settings.holdout else None
-    return Inputs(folder, encode, examples, target, pool, holdout)
+    tokenized = encode(warmup) if warmup else []
+    require_targets(tokenized)
+    return Inputs(folder, encode, examples, aim, tokenized, pool, holdout)
 
 
 def identity_of(
-    settings: SelectSettings, lora: LoraSettings, folder: Path
+    settings: SelectSettings, lora: LoraSettings | None, folder: Path
 ) -> tuple[dict, dict]:
     """Resolved settings, and hashes of all inputs: they decide every number."""
     files = {
@@ -75,13 +83,95 @@ def identity_of(
         "target": list(settings.target),
         "pool": list(settings.pool),
     }
-    if settings.holdout:
-        files["holdout"] = list(settings.holdout)
+    for name in ("holdout", "validation"):
+        if getattr(settings, name):
+            files[name] = list(getattr(settings, name))
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
     hashes = {name: hash_files(paths) for name, paths in files.items()}
-    plain = plain_values(settings, without=("out", "shard"))
-    return plain | {"lora": plain_values(lora)}, hashes
+    plain = plain_values(settings, without=("out", "shard", "stages"))
+    return plain | {"lora": lora and plain_values(lora)}, hashes
+
+
+def _first(examples: list[Example], settings: SelectSettings) -> list[Example]:
+    number = settings.num_target
+    if number is None:
+        return examples
+    if number > len(examples):
+        raise InputError(
+            f"--num-target {number}: {_names(settings.target)} has only "
+            f"{len(examples)} examples."
+        )
+    return examples[:number]
+
+
+def _aim(
+    settings: SelectSettings, examples: list[Example]
+) -> tuple[list[Example], list[Example]]:
+    """What the method looks at, and what is left of the domain for a warm-up."""
+    if settings.method != "dualsft":
+        return examples, examples
+    if settings.validation:
+        return read_examples(settings.validation), examples
+    share = settings.validation_share
+    number = round(share * len(examples))
+    if number == 0 or (number == len(examples) and settings.warmup == "target"):
+        left = "no example to take the validation gradient from"
+        left = left if number == 0 else "no example for the warm-up on the target"
+        raise InputError(
+            f"--validation-share {share}: leaves {left} out of {len(examples)}; choose "
+            "another share, or give --validation."
+        )
+    rng = np.random.default_rng(stream(settings.seed, "validation"))
+    chosen = np.zeros(len(examples), bool)
+    chosen[rng.permutation(len(examples))[:number]] = True
+    aim = [e for e, is_chosen in zip(examples, chosen, strict=True) if is_chosen]
+    rest = [e for e, is_chosen in zip(examples, chosen, strict=True) if not is_chosen]
+    return aim, rest
+
+
+def _check_groups(settings: SelectSettings, aim: Sequence[Example]) -> None:
+    """Groups are named by every example or by none; by every one where needed."""
+    without = [example for example in aim if example.group is None]
+    if not without:
+        return
+    needs = named_picker(settings.picker or "top").needs == "rankings"
+    if needs and not named_method(settings.method).ranks_itself:
+        raise InputError(
+            f"--picker {settings.picker}: {without[0].location} has no field "
+            '"group"; name the group of every target example, or use another picker.'
+        )
+    if len(without) < len(aim):
+        raise InputError(
+            f'{without[0].location}: field "group" is missing, but other target '
+            "examples have it; name the group of every one, or of none."
+        )
+
+
+def _refuse_overlap(aim: Sequence[Example], pool: Pool) -> None:
+    """Refuses a validation example whose text is in the pool."""
+    known = {text_of(example): example for example in aim}
+    for start in range(0, len(pool), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(pool)))
+        for candidate in pool.read(rows):
+            same = known.get(text_of(candidate))
+            if same is not None:
+                raise InputError(
+                    f"{same.location}: the validation example {same.id!r} is also in "
+                    f"the pool ({candidate.location}); remove it from one of them."
+                )
+
+
+def _warmup_examples(
+    settings: SelectSettings, rest: list[Example], pool: Pool
+) -> list[Example]:
+    if settings.warmup == "target":
+        return rest
+    if settings.warmup == "none":
+        return []
+    number = max(1, round(settings.warmup_share * len(pool)))
+    rng = np.random.default_rng(stream(settings.seed, "warm-up pool"))
+    return pool.read(np.sort(rng.permutation(len(pool))[:number]))
 
 
 def _names(paths: tuple[Path, ...]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
-from ntkjax.data.examples import Example
+from ntkjax.data.examples import Example, text_of
 from ntkjax.data.near_duplicates import (
     Duplicate,
     duplicates_against,
@@ -167,13 +167,6 @@ def duplicate_facts(
     }
 
 
-def text_of(example: Example) -> str:
-    """Prompt and response, as they are compared and shown."""
-    if example.prompt is None:
-        return example.response
-    return f"{example.prompt}\n{example.response}"
-
-
 def _repeats(
     repeats: list[Duplicate], texts: Sequence[Example], others: Sequence[Example]
 ) -> dict:
@@ -235,12 +228,25 @@ def _votes_histogram(found: Selection) -> dict | None:
 
 
 def _scores_histogram(found: Selection) -> dict:
-    edges = np.histogram_bin_edges(found.scores, _BINS)
+    edges = _edges(found.scores)
     return {
         "edges": edges.tolist(),
         "scored": np.histogram(found.scores, edges)[0].tolist(),
         "selected": np.histogram(found.score_of[found.selected], edges)[0].tolist(),
     }
+
+
+def _edges(scores: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " edges"]:
+    """Edges of bins of one width, or of one bin where all scores are about equal.
+
+    Float64 may have no numbers for edges between such scores.
+    """
+    low, high = float(scores.min()), float(scores.max())
+    size = max(abs(low), abs(high))
+    if high - low > 1e-12 * size:
+        return np.histogram_bin_edges(scores, _BINS)
+    margin = size / 1000 or 0.5
+    return np.array([low - margin, high + margin])
 
 
 def _length_sample(found: Selection, seed: int) -> dict:

@@ -1,15 +1,28 @@
 """Settings of `ntkjax select`, and the checks that need no file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ntkjax.data.batches import POOLINGS
 from ntkjax.errors import InputError
 from ntkjax.pipeline.setup import LoraOptions
+from ntkjax.selection.methods.table import METHODS, Method, named_method
+from ntkjax.selection.options import (
+    DsirOptions,
+    DualsftOptions,
+    FisherOptions,
+    LessOptions,
+    MaskOptions,
+    MethodOptions,
+    SketchOptions,
+    check_method_options,
+)
+from ntkjax.selection.pickers.table import named_picker, parse_quotas, require
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
 
-WARMUPS = ("lora", "none")
+WARMUPS = ("target", "pool", "none")
+PARAMETERS = ("lora", "full")
 SHORTLISTS = ("vote", "none")
 SHORTLIST_FACTOR = 4
 """M = 4 N: the shortlist has four candidates for each that is chosen."""
@@ -24,19 +37,34 @@ class SelectSettings:
         target: The domain's examples: JSON lines or Parquet, one file or more.
         pool: The candidates, the same way. They stay on disk.
         out: Run directory to write.
+        method: How candidates are scored; the list stands below.
+        picker: How the chosen are taken from the scores; the list stands below.
+            Default: the method's.
         budget: Examples to choose.
         budget_tokens: Tokens to choose, in place of examples: the longest prefix of the
             ranking that fits.
+        reverse: Choose the lowest scores, as a control.
+        quotas: Shares of sources for the picker quota, each SOURCE=SHARE. Default:
+            those of the pool.
         num_target: Take only the first so many domain examples.
         holdout: Evaluation files; chosen examples that repeat them are reported.
+        validation: Files from which dualsft takes its validation gradient, in place of
+            the target.
+        validation_share: Without --validation: the share of the target that dualsft
+            takes it from, drawn at random and left out of the warm-up.
         max_length: Longest example in tokens; longer ones are cut.
-        warmup: Fine-tune the adapter on the domain first (lora), or not (none).
+        warmup: Fine-tune first on the target, on a part of the pool, or not (none).
+            Default: the method's.
+        warmup_share: Share of the pool for the warm-up on it, drawn at random.
         training: Of the warm-up.
+        parameters: What gradients are taken of: lora (an adapter) or full (all
+            weights).
         lora: The adapter, where --adapter gives none.
         adapter: Folder of a PEFT LoRA adapter to start from. Default: a fresh one.
         shortlist: Score the candidates that the domain's nearest-neighbor vote
-            prefers (vote), or all of them (none).
-        shortlist_size: M. Default: four times the budget.
+            prefers (vote), or all of them (none). Default: the method's.
+        shortlist_size: M. Default: four times the budget. It is also how many of the
+            highest scores the picker facility-location chooses from.
         neighbors: K, the candidates that each domain example votes for. Default: the
             budget.
         embedding: What an embedding averages: all tokens, the response's, the last
@@ -44,11 +72,19 @@ class SelectSettings:
         kernel: summed, exact, spectral_4, random_16, deflated_4_12, centered, ...
         pooling: What the kernel's h̄ averages: as for embedding.
         length_normalize: Means over tokens in kernels, or sums.
+        sketch: Short vectors in place of gradients.
+        less: Of the method less.
+        fisher: Of the method fisher, and of dualsft's curvature.
+        dsir: Of the method dsir.
+        dualsft: Of the method dualsft.
+        mask: Of the method dualsft: the parameters that are worth training.
         batch_size: Candidates computed side by side on all devices together.
         rows_per_shard: Candidates per file of results: what a kill loses at most.
+        stages: Folder for what long passes find. Runs that share it compute what they
+            have in common once: other methods, other budgets. Default: in --out.
         shard: Do part i of n of the long passes (i/n), as one of n jobs that share
             --out. Afterwards the command without it finishes the run.
-        seed: Decides a fresh adapter, the warm-up's order and probes.
+        seed: Decides a fresh adapter, the warm-up's order, probes and all draws.
         dtype: Type of frozen weights and activations: float32 or bfloat16.
     """
 
@@ -56,31 +92,68 @@ class SelectSettings:
     target: tuple[Path, ...]
     pool: tuple[Path, ...]
     out: Path
+    method: str = "ntk"
+    picker: str | None = None
     budget: int | None = None
     budget_tokens: int | None = None
+    reverse: bool = False
+    quotas: tuple[str, ...] = ()
     num_target: int | None = None
     holdout: tuple[Path, ...] = ()
+    validation: tuple[Path, ...] = ()
+    validation_share: float = 1.0
     max_length: int = 256
-    warmup: str = "lora"
+    warmup: str | None = None
+    warmup_share: float = 0.05
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    parameters: str = "lora"
     lora: LoraOptions = field(default_factory=LoraOptions)
     adapter: Path | None = None
-    shortlist: str = "vote"
+    shortlist: str | None = None
     shortlist_size: int | None = None
     neighbors: int | None = None
     embedding: str = "all"
     kernel: str = "summed"
     pooling: str = "all"
     length_normalize: bool = True
+    sketch: SketchOptions = field(default_factory=SketchOptions)
+    less: LessOptions = field(default_factory=LessOptions)
+    fisher: FisherOptions = field(default_factory=FisherOptions)
+    dsir: DsirOptions = field(default_factory=DsirOptions)
+    dualsft: DualsftOptions = field(default_factory=DualsftOptions)
+    mask: MaskOptions = field(default_factory=MaskOptions)
     batch_size: int = 32
     rows_per_shard: int = 1024
+    stages: Path | None = None
     shard: str | None = None
     seed: int = 0
     dtype: str = "float32"
 
 
+def with_defaults(settings: SelectSettings) -> SelectSettings:
+    """The settings with what depends on the method filled in.
+
+    Raises:
+        InputError: If there is no such method.
+    """
+    method = named_method(settings.method)
+    names = ("picker", "warmup", "shortlist")
+    chosen = {name: getattr(settings, name) or getattr(method, name) for name in names}
+    return replace(settings, **chosen)
+
+
+def method_options(settings: SelectSettings) -> MethodOptions:
+    """The settings that methods know of."""
+    names = [field.name for field in fields(MethodOptions)]
+    return MethodOptions(**{name: getattr(settings, name) for name in names})
+
+
 def check_select_settings(settings: SelectSettings) -> None:
-    """Raises `InputError` for a value that no run can have."""
+    """Raises `InputError` for a value that no run can have.
+
+    Args:
+        settings: After `with_defaults`.
+    """
     if (settings.budget is None) == (settings.budget_tokens is None):
         raise InputError(
             "--budget or --budget-tokens: give one of them, the number of examples or "
@@ -94,9 +167,17 @@ def check_select_settings(settings: SelectSettings) -> None:
         value = getattr(settings, name)
         if value not in known:
             raise InputError(f"--{name} {value}: expected one of {', '.join(known)}.")
+    for name in ("warmup_share", "validation_share"):
+        value = getattr(settings, name)
+        if not 0 < value <= 1:
+            raise InputError(f"{_flag(name)} {value}: expected above 0, at most 1.")
     if not 0 <= settings.seed < 2**32:
         raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+    method = named_method(settings.method)
+    _check_picker(settings, method)
     _check_shortlist(settings)
+    _check_method(settings)
+    check_method_options(method_options(settings))
     check_training_settings(settings.training, "training.")
 
 
@@ -114,19 +195,50 @@ _CHOICES = {
     "shortlist": SHORTLISTS,
     "embedding": POOLINGS,
     "pooling": POOLINGS,
+    "parameters": PARAMETERS,
 }
 
 
+def _check_picker(settings: SelectSettings, method: Method) -> None:
+    picker = named_picker(settings.picker or method.picker)
+    parse_quotas(settings.quotas)
+    if settings.quotas and picker.name != "quota":
+        raise InputError(f"--quotas says nothing with --picker {picker.name}.")
+    if settings.reverse and picker.name not in ("top", "quota"):
+        raise InputError(
+            f"--reverse: the picker {picker.name} has no reverse; use --picker top or "
+            "quota."
+        )
+    having = [m.name for m in METHODS.values() if picker.needs in m.gives]
+    require(picker, method.gives, method.name, having)
+
+
 def _check_shortlist(settings: SelectSettings) -> None:
+    uses_size = settings.picker == "facility-location"
     if settings.shortlist == "none":
-        for name in ("shortlist_size", "neighbors"):
-            if getattr(settings, name) is not None:
-                raise InputError(f"{_flag(name)} says nothing with --shortlist none.")
+        if settings.shortlist_size is not None and not uses_size:
+            raise InputError("--shortlist-size says nothing with --shortlist none.")
+        if settings.neighbors is not None and settings.method != "vote":
+            raise InputError("--neighbors says nothing with --shortlist none.")
     size, budget = settings.shortlist_size, settings.budget
     if size is not None and budget is not None and size < budget:
         raise InputError(
             f"--shortlist-size {size}: expected at least --budget {budget}."
         )
+
+
+def _check_method(settings: SelectSettings) -> None:
+    nothing = f" says nothing with --method {settings.method}."
+    if settings.method != "dualsft":
+        if settings.validation:
+            raise InputError(f"--validation{nothing}")
+        if settings.mask != MaskOptions():
+            raise InputError(f"--mask{nothing}")
+    if settings.parameters == "full":
+        if settings.adapter is not None:
+            raise InputError("--adapter says nothing with --parameters full.")
+        if settings.lora != LoraOptions():
+            raise InputError("--lora says nothing with --parameters full.")
 
 
 def _flag(name: str) -> str:

@@ -12,6 +12,7 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
 from ntkjax.models.families import ModelConfig, read_config
+from ntkjax.models.full import full_theta
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, initial_theta
@@ -90,7 +91,7 @@ def tokenize_files(
 
 def prepare(
     folder: Path,
-    lora: LoraSettings,
+    lora: LoraSettings | None,
     adapter: Path | None,
     *,
     compare_adapter: Path | None = None,
@@ -98,24 +99,31 @@ def prepare(
     seed: int,
     vocab_size: int,
 ) -> Prepared:
-    """The model and θ: an adapter's, or its start under `seed`."""
+    """The model and θ: an adapter's, its start under `seed`, or all weights."""
     if dtype not in DTYPES:
         raise InputError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}.")
-    model = load_model(folder, lora, DTYPES[dtype])
-    if adapter is None:
+    # Without LoRA θ is float32 as the files have it, whatever the activations are.
+    stored = jnp.float32 if lora is None else DTYPES[dtype]
+    model = load_model(folder, lora, stored)
+    if lora is None:
+        theta = full_theta(model)
+        model = model.astype(DTYPES[dtype])
+    elif adapter is None:
         theta = initial_theta(model.theta_shapes, jax.random.key(seed))
     else:
         theta = read_adapter(adapter, model)
     second = None
-    if compare_adapter is not None:
-        second = _read_second_adapter(compare_adapter, model)
+    if compare_adapter is not None and lora is not None:
+        second = _read_second_adapter(compare_adapter, model, lora)
     return Prepared(read_config(folder), model, theta, vocab_size, second)
 
 
-def _read_second_adapter(folder: Path, model: LanguageModel) -> dict[str, Array]:
+def _read_second_adapter(
+    folder: Path, model: LanguageModel, expected: LoraSettings
+) -> dict[str, Array]:
     """θ of another adapter of the same shape and scale as the model's own."""
     try:
-        found, expected = read_adapter_settings(folder), model.lora
+        found = read_adapter_settings(folder)
         other = replace(model, lora=found)
         if other.theta_shapes.keys() == model.theta_shapes.keys():
             found = replace(found, targets=expected.targets)  # spelled differently

@@ -4,29 +4,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntkjax.errors import InputError
-from ntkjax.pipeline.setup import LoraOptions
+from ntkjax.pipeline.setup import DTYPES, LoraOptions
 from ntkjax.training.order import check_mix
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
 
 KEEPS = ("best", "last")
+PARAMETERS = ("lora", "full")
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Fine-tune a LoRA adapter on one or more files.
+    """Fine-tune a LoRA adapter, or a whole small model, on one or more files.
 
     Attributes:
         model: Hugging Face folder or hub id (safetensors).
         data: JSON lines or Parquet, one file or more.
-        out: Run directory to write; the adapter goes to its folder adapter/.
+        out: Run directory to write; the adapter goes to its folder adapter/, a whole
+            model to model/.
         mix: Weights of the data files, one for each; examples are drawn by them.
             Default: every example once per epoch.
         validation: Files of held-out examples.
         validation_share: Share of the data to hold out, in place of --validation.
         validate_every: Steps between validations. Default: those of an epoch.
+        retain: Files of general text; the loss on them is measured before and after.
         keep: Which adapter to keep: best (lowest validation loss; the last one where
             there is no validation) or last.
+        parameters: What to train: lora (an adapter) or full (all weights).
+        mask: File of the parameters that may move, from `ntkjax select`; the others
+            keep their bits. Default: all may.
         adapter: Folder of a PEFT LoRA adapter to go on from. Default: a fresh one.
         lora: The adapter, where --adapter gives none.
         training: How long, in which steps, with which optimizer.
@@ -43,7 +49,10 @@ class TrainSettings:
     validation: tuple[Path, ...] = ()
     validation_share: float = 0.0
     validate_every: int | None = None
+    retain: tuple[Path, ...] = ()
     keep: str = "best"
+    parameters: str = "lora"
+    mask: Path | None = None
     adapter: Path | None = None
     lora: LoraOptions = field(default_factory=LoraOptions)
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -59,6 +68,33 @@ def check_train_settings(settings: TrainSettings) -> None:
     check_mix(settings.mix, [1] * len(settings.data))
     if settings.keep not in KEEPS:
         raise InputError(f"--keep {settings.keep}: expected {' or '.join(KEEPS)}.")
+    if settings.dtype not in DTYPES:
+        expected = ", ".join(DTYPES)
+        raise InputError(f"--dtype {settings.dtype}: expected one of {expected}.")
+    _check_parameters(settings)
+    _check_validation(settings)
+    if settings.save_every < 1:
+        raise InputError(f"--save-every {settings.save_every}: expected at least 1.")
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+
+
+def _check_parameters(settings: TrainSettings) -> None:
+    chosen = settings.parameters
+    if chosen not in PARAMETERS:
+        raise InputError(f"--parameters {chosen}: expected {' or '.join(PARAMETERS)}.")
+    if chosen == "lora":
+        return
+    given = {f"lora.{name}": value for name, value in vars(settings.lora).items()}
+    for flag, value in {"adapter": settings.adapter, **given}.items():
+        if value is not None:
+            raise InputError(
+                f"--{flag}: belongs to an adapter, but --parameters full trains all "
+                "weights; leave one of them out."
+            )
+
+
+def _check_validation(settings: TrainSettings) -> None:
     share = settings.validation_share
     if not 0 <= share < 1:
         raise InputError(f"--validation-share {share}: expected 0 or more, below 1.")
@@ -73,7 +109,3 @@ def check_train_settings(settings: TrainSettings) -> None:
             raise InputError(
                 "--validate-every: needs --validation or --validation-share."
             )
-    if settings.save_every < 1:
-        raise InputError(f"--save-every {settings.save_every}: expected at least 1.")
-    if not 0 <= settings.seed < 2**32:
-        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")

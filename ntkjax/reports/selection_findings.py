@@ -10,6 +10,7 @@ from ntkjax.reports.numbers import (
     share_text,
     whole_text,
 )
+from ntkjax.reports.selection_words import count_noun, score_words
 
 
 MUCH = 0.5
@@ -20,12 +21,25 @@ LITTLE = 0.2
 
 
 def opening(result: dict) -> str:
-    """What was chosen, from what, and by which score."""
-    target = _count(result["num_target"], "target example")
+    """What was chosen, from what, by which score and which picker."""
+    relation = "for a" if _reads_target(result) else "without regard to the"
+    control = ", as a control" if result["reverse"] else ""
     return (
         f"{whole_text(result['num_selected'])} of "
-        f"{_count(result['num_pool'], 'pool example')} were chosen for a domain of "
-        f"{target}: those {_by_score(result)}{_among(result)}."
+        f"{count_noun(result['num_pool'], 'pool example')} were chosen {relation} "
+        f"domain of {count_noun(result['num_target'], 'target example')}: "
+        f"{_chosen(result)}{_among(result)}{control}."
+    )
+
+
+def rank_finding(result: dict) -> str:
+    """What the number in front of an example's text stands for."""
+    lowest = ", the lowest first" if result["reverse"] else ""
+    if result["picker"] == "top":
+        return f"The number in front is the rank by score{lowest}."
+    return (
+        "The number in front is the rank in the order of picking, in which scores may "
+        f"rise and fall; what was not picked follows by score{lowest}."
     )
 
 
@@ -48,18 +62,18 @@ def warnings(result: dict) -> list[str]:
 
 
 def length_finding(result: dict) -> str:
-    """How much of the ranking goes with the length of the examples."""
+    """How much of the scores goes with the length of the examples."""
     value = result["length_score_spearman"]
     number = f"Spearman correlation of tokens and score {share_text(value)}"
     if abs(value) > MUCH:
         longer = "longer" if value > 0 else "shorter"
         return (
-            f"Length explains much of the ranking: {longer} examples score higher "
+            f"Length explains much of the scores: {longer} examples score higher "
             f"({number})."
         )
     if abs(value) > LITTLE:
-        return f"Length explains some of the ranking ({number})."
-    return f"Length explains little of the ranking ({number})."
+        return f"Length explains some of the scores ({number})."
+    return f"Length explains little of the scores ({number})."
 
 
 def agreement_findings(result: dict) -> list[str]:
@@ -83,13 +97,17 @@ def agreement_findings(result: dict) -> list[str]:
     ]
 
 
-def warmup_finding(warmup: dict) -> str:
-    """How the LoRA parameters came about."""
-    if warmup["kind"] == "none":
-        return "No warm-up: the scores were taken at the start of LoRA."
-    if warmup["kind"] == "adapter":
-        return "No warm-up: the scores were taken at the adapter that was given."
-    sentence = f"LoRA was trained on the domain for {_count(warmup['steps'], 'step')}"
+def warmup_finding(result: dict) -> str:
+    """How the trained parameters came about."""
+    warmup, is_full = result["warmup"], result["parameters"] == "full"
+    if warmup["kind"] in ("none", "adapter"):
+        return f"No warm-up: {_start(result)}."
+    what = "All weights were" if is_full else "LoRA was"
+    where = "domain" if warmup["kind"] == "target" else "pool"
+    sentence = (
+        f"{what} trained on {count_noun(warmup['examples'], 'example')} of the "
+        f"{where} for {count_noun(warmup['steps'], 'step')}"
+    )
     if warmup["first_loss"] is None or warmup["last_loss"] is None:
         return f"{sentence}."
     first, last = (error_text(warmup[key]) for key in ("first_loss", "last_loss"))
@@ -105,20 +123,52 @@ def duplicates_finding(record: dict | None, what: str) -> str:
     return f"{_repeats(record, what)}: {_kinds(record)}."
 
 
-def _by_score(result: dict) -> str:
-    if result["method"] != "ntk":
-        return f"that the method {result['method']} scored highest"
-    return (
-        "with the highest neural tangent kernel with the domain (the "
-        f"{result['kernel']} kernel, averaged over the target examples)"
-    )
+def _chosen(result: dict) -> str:
+    """Which examples the method and the picker take."""
+    words, picker = score_words(result), result["picker"]
+    if picker == "round-robin":
+        queries = result["method_facts"].get("queries", "groups")
+        query = "group of the target" if queries == "groups" else "target example"
+        return (
+            f"each {query} in turn took its best candidate left, by the {words.score}"
+        )
+    if picker == "facility-location":
+        return (
+            "taken one by one so that together they stand for the candidates with the "
+            f"highest {words.score}"
+        )
+    lowest = f"those with the LOWEST {words.score}"
+    chosen = lowest if result["reverse"] else words.highest
+    quota = ", each source with its share of the picks" * (picker == "quota")
+    return f"{chosen}{quota}"
+
+
+def _reads_target(result: dict) -> bool:
+    """Whether the target decides anything: scores, shortlist or warm-up."""
+    words, is_voted = score_words(result), result["num_shortlisted"] is not None
+    is_taught = words.reads_model and result["warmup"]["kind"] == "target"
+    return words.reads_target or is_voted or is_taught
 
 
 def _among(result: dict) -> str:
     if result["num_shortlisted"] is None:
-        return ", with every pool example scored"
+        return ", out of the whole pool"
     shortlisted = whole_text(result["num_shortlisted"])
     return f", among the {shortlisted} that a vote of nearest neighbors shortlisted"
+
+
+def _start(result: dict) -> str:
+    """Where scores were taken without a warm-up."""
+    if score_words(result).reads_model:
+        what = "the scores were taken"
+    elif result["num_shortlisted"] is not None:
+        what = "the embeddings were taken"
+    else:
+        return "the method does not look at the model"
+    if result["warmup"]["kind"] == "adapter":
+        return f"{what} at the adapter that was given"
+    is_full = result["parameters"] == "full"
+    return f"{what} at {'the model as it is' if is_full else 'the start of LoRA'}"
 
 
 def _total(record: dict) -> int:
@@ -128,14 +178,10 @@ def _total(record: dict) -> int:
 def _repeats(record: dict, what: str) -> str:
     total = _total(record)
     verb = "repeats" if total == 1 else "repeat"
-    return f"{_count(total, 'chosen example')} {verb} {what}"
+    return f"{count_noun(total, 'chosen example')} {verb} {what}"
 
 
 def _kinds(record: dict) -> str:
     kinds = ("exact", "word for word"), ("ngram", "in a run of 13 words")
     found = [f"{whole_text(record[key])} {how}" for key, how in kinds if record[key]]
     return ", ".join(found)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{whole_text(number)} {noun}{'' if number == 1 else 's'}"

@@ -3,12 +3,17 @@
 `result` is the content of `selection.json`. Names are those of `ntkjax select`;
 `X | None` marks what a run may not have:
 
-* `model`, `target` [files], `pool` [files], `method`, `kernel`, `num_target`,
-  `num_pool`, `num_shortlisted` | None, `num_neighbors` | None, `num_selected`;
+* `model`, `target` [files], `pool` [files]; `method`, `picker`, `reverse`,
+  `parameters`: lora or full; `kernel` | None: of the method ntk;
+* `method_facts`: what the method found, other keys for each method: plain values, and
+  mappings and lists of them; a list of mappings is a table;
+* `num_target`, `num_aim`: what the method looked at, target examples or dualsft's
+  validation examples; `num_pool`, `num_shortlisted` | None, `num_neighbors` | None,
+  `num_selected`;
 * `budget` {`examples` | None, `tokens` | None}, `selected_tokens`, `pool_tokens`,
   `num_cut` {`target`, `pool`};
-* `warmup` {`kind`: lora, none or adapter; `steps`, `first_loss`, `last_loss` | None;
-  `history` [{`step`, `loss`}]};
+* `warmup` {`kind`: target, pool, none, or adapter (none, at one that was given);
+  `examples`; `steps`, `first_loss`, `last_loss` | None; `history` [{`step`, `loss`}]};
 * `sources` [{`source`, `pool`, `shortlisted` | None, `selected`, `pool_share`,
   `selected_share`}];
 * `distributions` {`votes` {`edges`, `pool`, `selected`} | None, `scores` {`edges`,
@@ -28,11 +33,17 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from ntkjax.reports.selection_facts import (
+    method_facts,
+    method_finding,
+    method_tables,
+)
 from ntkjax.reports.selection_findings import (
     agreement_findings,
     duplicates_finding,
     length_finding,
     opening,
+    rank_finding,
     warmup_finding,
     warnings,
 )
@@ -43,6 +54,7 @@ from ntkjax.reports.selection_plots import (
     votes_figure,
 )
 from ntkjax.reports.selection_tables import composition
+from ntkjax.reports.selection_words import score_words
 from ntkjax.reports.templates import render
 
 
@@ -68,19 +80,30 @@ def selection_page(result: dict) -> str:
         largest_share=largest or 1,
         length_finding=length_finding(result),
         agreement=agreement_findings(result),
-        warmup=warmup_finding(result["warmup"]),
-        groups=_text_groups(result["texts"]),
+        warmup=warmup_finding(result),
+        method_finding=method_finding(result),
+        method_facts=method_facts(result),
+        method_tables=method_tables(result),
+        definition=score_words(result).definition,
+        rank=rank_finding(result),
+        groups=_text_groups(result),
         duplicates=_duplicate_groups(result["duplicates"]),
         figures=_figures(result),
     )
 
 
-def _text_groups(texts: dict) -> list[tuple[str, str, list[dict]]]:
+def _text_groups(result: dict) -> list[tuple[str, str, list[dict]]]:
     """Anchor, title and rows of the three groups of texts."""
+    first, last = "Highest scores", "Lowest of the scored"
+    if result["picker"] != "top":
+        first, last = "Picked first", "Last of the scored"
+    elif result["reverse"]:
+        first, last = "Lowest scores", "Highest of the scored"
+    texts = result["texts"]
     return [
-        ("best", "Highest scores", texts["best"]),
+        ("best", first, texts["best"]),
         ("cut", "Around the cut", texts["cut"]),
-        ("worst", "Lowest of the scored", texts["worst"]),
+        ("worst", last, texts["worst"]),
     ]
 
 

@@ -3,13 +3,15 @@
 Blue stands for all, orange for the chosen. No text of the pool is drawn.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ntkjax.reports.numbers import count_text, score_text
+from ntkjax.reports.numbers import count_text
 from ntkjax.reports.plots import MANY_POINTS
 from ntkjax.reports.svg import BLUE, ORANGE, draw
 
@@ -51,7 +53,7 @@ def length_figure(sample: dict) -> str:
         axes.set_ylabel("score")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: score_text(y)))
+        axes.yaxis.set_major_formatter(_score_ticks(axes.yaxis))
 
     description = f"Score over tokens of {len(tokens)} examples."
     return draw(4.4, 2.8, paint, description)
@@ -97,10 +99,23 @@ def _histogram(
             axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: count_text(y)))
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: score_text(x)))
+        axes.xaxis.set_major_formatter(_score_ticks(axes.xaxis))
         axes.set_xlabel(label)
         axes.set_ylabel("examples (logarithmic)" if is_steep else "examples")
 
     total, part = sum(everyone), sum(chosen)
     description = f"Histogram of {what}: {total} examples, {part} of them chosen."
     return draw(4.4, 2.4, paint, description)
+
+
+def _score_ticks(axis: Axis) -> FuncFormatter:
+    """Numbers with four digits, or so many that they tell neighboring ticks apart."""
+
+    def text(value: float, _: int) -> str:
+        low, high = axis.get_view_interval()
+        size = max(abs(low), abs(high)) / ((high - low) or 1)
+        digits = 4 if size <= 100 else min(math.ceil(math.log10(size)) + 2, 17)
+        sign = "−" if value < 0 else ""
+        return f"{sign}{abs(value):.{digits}g}"
+
+    return FuncFormatter(text)

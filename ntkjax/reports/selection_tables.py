@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ntkjax.reports.numbers import percent_text, ratio_text, whole_text
 from ntkjax.reports.plain_text import one_line, visible
+from ntkjax.reports.selection_facts import method_finding
 from ntkjax.reports.selection_findings import (
     agreement_findings,
     length_finding,
@@ -65,7 +66,10 @@ def selection_summary(result: dict) -> Group:
     Texts go in as `rich.text.Text`, so that brackets in them are not read as markup.
     """
     facts = [length_finding(result), *agreement_findings(result)]
-    facts.append(warmup_finding(result["warmup"]))
+    facts.append(warmup_finding(result))
+    found = method_finding(result)
+    if found is not None:
+        facts.append(found)
     return Group(
         Text(opening(result)),
         *(Text(warning, style="bold yellow") for warning in warnings(result)),

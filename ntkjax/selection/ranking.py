@@ -44,26 +44,27 @@ def top(scores: Float[np.ndarray, " m"], budget: int) -> Int64[np.ndarray, " b"]
     return ranking(scores)[:budget]
 
 
-def top_within_tokens(
-    scores: Float[np.ndarray, " m"], tokens: Int[np.ndarray, " m"], budget: int
-) -> Int64[np.ndarray, " b"]:
-    """The longest prefix of the ranking with at most `budget` tokens in all.
+def num_within_tokens(tokens: Int[np.ndarray, " m"], budget: int) -> int:
+    """The length of the longest prefix of an order with at most `budget` tokens in all.
 
     It ends before the first example that does not fit, so that no lower-ranked example
     is chosen because it is short.
 
+    Args:
+        tokens: Tokens of the examples in their order.
+        budget: In tokens.
+
     Raises:
         InputError: If not even the first example fits.
     """
-    order = ranking(scores)
-    used = np.cumsum(tokens[order], dtype=np.int64)
+    used = np.cumsum(tokens, dtype=np.int64)
     count = int(np.searchsorted(used, budget, side="right"))
     if count == 0:
         needed = f"the highest-ranked example alone has {used[0]}" if len(used) else ""
         raise InputError(
             f"--budget-tokens {budget}: {needed or 'the pool is empty'}; raise it."
         )
-    return order[:count]
+    return count
 
 
 def check_budget(budget: int, available: int) -> None:

@@ -17,12 +17,12 @@ from jaxtyping import Array, Float, Float64
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
-from ntkjax.errors import InputError
-from ntkjax.gradients.directional import directional, sum_gradients
+from ntkjax.gradients.directional import directional
 from ntkjax.kernels.probe_kernel import ProbeKernel
 from ntkjax.notation import OutputFn, Theta
 from ntkjax.outputs.pooled import Probed
-from ntkjax.selection.passes import Batching, data_parallel, not_finite, run_pass
+from ntkjax.selection.gradient_sums import gradient_sums
+from ntkjax.selection.passes import Batching, run_pass
 
 
 MOST_BYTES = 256 * 2**20
@@ -104,15 +104,7 @@ def domain_direction(
         InputError: If an example's gradient is not finite; the example is named.
         ValueError: If there is no example or one is too long.
     """
-    sums = _gradient_sums(base, kernel, theta, target, batching)
-    if not _is_finite(sums):
-        for example in target:
-            if not _is_finite(_gradient_sums(base, kernel, theta, [example], batching)):
-                raise not_finite("gradient", example)
-        raise InputError(
-            "the sum of the gradients of the domain examples is infinite, each being "
-            "finite: look at the adapter's scale."
-        )
+    sums = gradient_sums(_probed(base, kernel), theta, target, batching)
     scale = kernel.weights / len(target)
 
     def scaled(leaf: Float64[np.ndarray, "s ..."]) -> Float[Array, "s ..."]:
@@ -169,41 +161,7 @@ def _probed(base: OutputFn, kernel: ProbeKernel) -> Probed:
     return Probed(base, jnp.asarray(kernel.probes, jnp.float32))
 
 
-def _gradient_sums(
-    base: OutputFn,
-    kernel: ProbeKernel,
-    theta: Theta,
-    target: Sequence[TokenizedExample],
-    batching: Batching,
-):
-    """Σ_i ∇p_jᵀ base(θ, d_i) as numpy arrays in float64."""
-    if not target:
-        raise ValueError("no domain examples to compute the directions of.")
-    program = data_parallel(_device_sums, batching.mesh)
-    fixed = replicate((_probed(base, kernel), theta), batching.mesh)
-    total = None
-    for rows, batch in batching.batches(target):
-        found = program(fixed, (batch, jnp.asarray(rows >= 0, jnp.float32)))
-        total = found if total is None else jax.tree.map(jnp.add, total, found)
-        jax.block_until_ready(total)  # or the sums of many batches are held at once
-    return jax.tree.map(
-        lambda leaf: np.asarray(leaf).sum(axis=0, dtype=np.float64), total
-    )
-
-
-def _device_sums(fixed, rows):
-    """The sums over one device's rows, with a leading axis [1] for the device."""
-    f, theta = fixed
-    batch, weights = rows
-    sums = sum_gradients(f, batch_size=len(weights))(theta, batch, weights)
-    return jax.tree.map(lambda leaf: leaf[None], sums)
-
-
 def _scores(fixed, batch) -> Float[Array, " n"]:
     f, theta, direction = fixed
     size = len(batch.tokens)
     return directional(f, batch_size=size)(theta, batch, direction)
-
-
-def _is_finite(tree) -> bool:
-    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))

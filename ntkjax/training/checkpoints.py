@@ -131,6 +131,7 @@ def training_identity(
     theta: Mapping[str, Any],
     data: Sequence[Sequence[TokenizedExample]],
     settings: Any,
+    mask: Mapping[str, np.ndarray] | None = None,
 ) -> str:
     """SHA-256 of what decides a training.
 
@@ -142,6 +143,7 @@ def training_identity(
         theta: θ at the start.
         data: Lists of examples, those of the validation too.
         settings: Anything whose `repr` says it all.
+        mask: Which numbers of θ may move; None if all.
     """
     total = hashlib.sha256(repr((model.config, model.lora, settings)).encode())
     for name, leaf in sorted(model.frozen.items()):
@@ -150,6 +152,9 @@ def training_identity(
     for name, leaf in sorted(theta.items()):
         total.update(f"{name} {leaf.shape} ".encode())
         total.update(np.asarray(leaf).tobytes())
+    for name, leaf in sorted((mask or {}).items()):
+        total.update(f"mask {name} ".encode())
+        total.update(np.packbits(leaf).tobytes())
     for examples in data:
         total.update(f"{len(examples)} examples ".encode())
         for example in examples:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
@@ -61,11 +61,13 @@ def train_adapter(
     mix: tuple[float, ...] | None = None,
     validation: Sequence[TokenizedExample] = (),
     validate_every: int | None = None,
+    mask: dict[str, Bool[np.ndarray, "..."]] | None = None,
     mesh: Mesh,
     checkpoints: Path | None = None,
     save_every: int = 50,
     advance: Callable[[int], None] = lambda count: None,
     record: Callable[[dict[str, Any]], None] = lambda row: None,
+    observe: Callable[[TrainingState], None] = lambda state: None,
 ) -> TrainedAdapter:
     """Trains θ with AdamW on the mean loss over each step's target tokens.
 
@@ -82,6 +84,8 @@ def train_adapter(
         validation: Held-out examples.
         validate_every: Steps between validations. Default: those of an epoch. The
             last step is always followed by one.
+        mask: Which numbers of θ may move; the others keep their bits, also under weight
+            decay, and count neither for clipping nor for `gradient_norm`.
         mesh: Devices that share the examples.
         checkpoints: Folder of checkpoints. With one of the same training in it, the
             training goes on from there, to the same bits.
@@ -90,11 +94,15 @@ def train_adapter(
         advance: Called with the number of steps done.
         record: Called with every row of the history in order, with those of before an
             interruption too.
+        observe: Called with the state after every step, before it is saved. Steps of
+            before the newest checkpoint are not seen again.
 
     Raises:
         InputError: If settings or data cannot be used, if a loss or gradient is not
             finite, or if the checkpoints belong to another training.
+        ValueError: If the mask is not of θ's names and shapes.
     """
+    _require_like(theta, mask)
     plan = Plan(sources, settings, seed, mix)
     require_targets(validation)
     if validate_every is None:
@@ -103,10 +111,13 @@ def train_adapter(
     if checkpoints is not None:
         decides = (settings, seed, mix, max_length, validate_every)
         data = [*sources, validation]
-        identity = training_identity(model, theta, data, decides)
+        identity = training_identity(model, theta, data, decides, mask)
         store = Checkpoints(checkpoints, identity)
     try:
-        take_step = _Stepper(replicate(model, mesh), plan, settings, max_length, mesh)
+        take_step = _Stepper(
+            *(replicate(model, mesh), replicate(mask, mesh)),
+            *(plan, settings, max_length, mesh),
+        )
         micro_batch = take_step.layout.micro_batch
         loss = Validation(validation, micro_batch, max_length, mesh)
         state = _start(theta, take_step.optimizer, store).replicated(mesh)
@@ -119,6 +130,7 @@ def train_adapter(
             if validation and (last or state.step % validate_every == 0):
                 state = state.validated(loss(take_step.model, state.theta))
             record(state.history[-1])
+            observe(state)
             advance(1)
             if store and (last or (state.step % save_every == 0 and store.may_save())):
                 store.save(to_checkpoint(state))
@@ -126,6 +138,12 @@ def train_adapter(
         if store:
             store.close()
     return _finished(state)
+
+
+def _require_like(theta, mask: dict[str, np.ndarray] | None) -> None:
+    shapes = {name: leaf.shape for name, leaf in theta.items()}
+    if mask is not None and {n: leaf.shape for n, leaf in mask.items()} != shapes:
+        raise ValueError("the mask needs the names and shapes of θ.")
 
 
 def _start(theta, optimizer: AdamW, store: Checkpoints | None) -> TrainingState:
@@ -142,6 +160,7 @@ class _Stepper:
     def __init__(
         self,
         model: LanguageModel,
+        mask: Any,
         plan: Plan,
         settings: TrainingSettings,
         max_length: int,
@@ -156,7 +175,8 @@ class _Stepper:
             settings.weight_decay,
             settings.max_grad_norm,
         )
-        self.model, self._plan, self._settings = model, plan, settings
+        self.model, self._mask = model, mask
+        self._plan, self._settings = plan, settings
         self._max_length, self._mesh = max_length, mesh
 
     def __call__(self, state: TrainingState) -> TrainingState:
@@ -172,6 +192,7 @@ class _Stepper:
             put_rows(rows, self._mesh),
             np.float32(rate),
             np.float32(count),
+            self._mask,
         )
         norm, sums = jax.device_get((norm, sums))
         step = state.step + 1

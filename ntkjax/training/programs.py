@@ -2,7 +2,7 @@
 
 Every device holds the model and θ and takes its share of the examples; gradients are
 summed over the devices. A program is compiled once per shape of its arguments: the
-frozen weights, the learning rate and the number of targets are arguments.
+frozen weights, the learning rate, the number of targets and a mask are arguments.
 """
 
 import functools
@@ -93,14 +93,17 @@ def loss_sums(
 
 @functools.cache
 def step_program(mesh: Mesh, constants: AdamW):
-    """Compiled (model, θ, moments, rows, η, targets) ↦ one step of AdamW.
+    """Compiled (model, θ, moments, rows, η, targets, mask) ↦ one step of AdamW.
 
     The loss is the mean over all target tokens of the step, however its rows are
     shared out. Gives θ, moments, the norm of the gradient (before clipping), and the
     sum of each row's losses, [accumulation, n].
+
+    With a mask, booleans like θ, the gradient is 0 where it is False, before clipping
+    and moments; and θ keeps its bits there, whatever the optimizer says.
     """
 
-    def step(model, theta, moments, rows, rate, num_targets):
+    def step(model, theta, moments, rows, rate, num_targets, mask):
         def add_rows(total, rows):
             def loss(theta):
                 sums = loss_sums(model, theta, *rows)
@@ -114,19 +117,32 @@ def step_program(mesh: Mesh, constants: AdamW):
             total, sums = jax.lax.scan(add_rows, zero, rows)
             total = jax.lax.psum(total, DATA_AXIS)
             gradient = jax.tree.map(lambda leaf: leaf / num_targets, total)
+            gradient = _where(mask, gradient, zero)
             update, moments = constants.update(gradient, moments, theta)
-        theta = jax.tree.map(lambda leaf, change: leaf - rate * change, theta, update)
+        moved = jax.tree.map(lambda leaf, change: leaf - rate * change, theta, update)
+        theta = _where(mask, moved, theta)
         return theta, moments, optax.tree.norm(gradient), sums
 
-    return jax.jit(
-        jax.shard_map(
-            step,
-            mesh=mesh,
-            in_specs=(_WHOLE, _WHOLE, _WHOLE, _SHARED, _WHOLE, _WHOLE),
-            out_specs=(_WHOLE, _WHOLE, _WHOLE, _SHARED),
-            check_vma=False,
-        )
+    shared = jax.shard_map(
+        step,
+        mesh=mesh,
+        in_specs=(_WHOLE, _WHOLE, _WHOLE, _SHARED, _WHOLE, _WHOLE, _WHOLE),
+        out_specs=(_WHOLE, _WHOLE, _WHOLE, _SHARED),
+        check_vma=False,
     )
+
+    @jax.jit
+    def run(model, theta, moments, rows, rate, num_targets, mask=None):
+        return shared(model, theta, moments, rows, rate, num_targets, mask)
+
+    return run
+
+
+def _where(mask: Any, inside: Theta, outside: Theta) -> Theta:
+    """The one where the mask is True, the other elsewhere; all the one without it."""
+    if mask is None:
+        return inside
+    return jax.tree.map(jnp.where, mask, inside, outside)
 
 
 @functools.cache

@@ -11,6 +11,8 @@ from ntkjax.cli import main as module
 from ntkjax.cli.main import COMMANDS, Command, main
 from ntkjax.pipeline.fidelity_settings import FidelitySettings
 from ntkjax.pipeline.setup import LoraOptions
+from ntkjax.selection.methods.table import METHODS
+from ntkjax.selection.pickers.table import PICKERS
 
 
 @pytest.fixture
@@ -88,6 +90,31 @@ def test_help_of_a_command_mentions_every_flag(capsys, recorded):
     for name in names:
         assert f"--{name.replace('_', '-')} " in out.replace(",", " "), name
     assert "--config" in out
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_help_of_select_lists_methods_and_pickers(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit) as stop:
+        main(["select", "--help"])
+    assert stop.value.code == 0
+    _, _, listed = capsys.readouterr().out.rpartition("--method")
+    lines = listed.splitlines()
+    words = lambda name: next(x for x in lines if x.startswith(f"{name} ")).split()
+    for method in METHODS.values():
+        defaults = [method.warmup, method.shortlist, method.picker]
+        assert words(method.name)[-3:] == defaults
+    for row in (*METHODS.values(), *PICKERS.values()):
+        if width > 80:  # else it stands on several lines
+            assert row.summary in " ".join(words(row.name))
+    assert max(map(len, lines)) <= width
+
+
+def test_help_of_other_commands_lists_nothing(capsys, recorded):
+    with pytest.raises(SystemExit):
+        main(["fidelity", "--help"])
+    out = capsys.readouterr().out
+    assert "Scale by α/√r" in out.rstrip().splitlines()[-1]
 
 
 def test_flag_beats_file_beats_default(tmp_path, recorded):

@@ -160,7 +160,7 @@ def test_an_adapter_that_overflows_is_found_at_an_example(problem, capsys):
     *_, last = capsys.readouterr().err.splitlines()
     assert last.startswith("ntkjax: the embedding of example 'p")
     assert "NaN or infinite" in last
-    assert not list(problem.out.glob("shards/*/*"))
+    assert not list(problem.out.glob("stages/*/*"))
 
 
 def test_a_full_disk_loses_nothing(problem, capsys, monkeypatch):
@@ -180,7 +180,7 @@ def test_a_full_disk_loses_nothing(problem, capsys, monkeypatch):
     *_, last = capsys.readouterr().err.splitlines()
     assert "shard-00001.safetensors: the disk is full" in last
     assert "run the same command again" in last
-    kept = {path: path.read_bytes() for path in problem.out.glob("shards/*/*")}
+    kept = {path: path.read_bytes() for path in problem.out.glob("stages/*/*")}
     names = sorted(path.name for path in kept)
     assert names == ["shard-00000.json", "shard-00000.safetensors"]
     stamps = [path.stat().st_mtime_ns for path in kept]
@@ -210,7 +210,7 @@ def test_prints_what_was_chosen_and_finds_a_finished_run(problem, capsys):
         "scores.parquet",
         "selected.jsonl",
         "selection.json",
-        "shards",
+        "stages",
     ]
     assert main(["select", *flags_of(problem, **flags), "--no-length-normalize"]) == 0
     second = capsys.readouterr()
@@ -279,9 +279,9 @@ def test_ctrl_c_ends_with_130_and_can_be_taken_up(problem):
         stderr=subprocess.PIPE,
         text=True,
     )
-    folder = problem.out / "shards" / "scores"
+    records = lambda: list(problem.out.glob("stages/kernel-scores-*/*.json"))
     started = time.monotonic()
-    while not list(folder.glob("*.json")) and time.monotonic() - started < 600:
+    while not records() and time.monotonic() - started < 600:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=600)
@@ -289,11 +289,11 @@ def test_ctrl_c_ends_with_130_and_can_be_taken_up(problem):
     assert out == ""
     assert err.splitlines()[-1] == "ntkjax: interrupted."
     assert "Traceback" not in err
-    written = len(list(folder.glob("*.json")))
+    written = len(records())
     assert 1 <= written < 300
     assert not list(problem.out.rglob(".*.partial"))
     assert run(problem, rows_per_shard=1, shortlist="none") == 0
-    assert len(list(folder.glob("*.json"))) == 300
+    assert len(records()) == 300
 
 
 @pytest.mark.slow

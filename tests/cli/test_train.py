@@ -6,9 +6,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from ntkjax.cli.main import main
+from ntkjax.models.full import full_theta
+from ntkjax.models.loading import load_model, model_files
+from ntkjax.models.mask import MaskFacts, theta_hash, write_mask
+from ntkjax.store.run_directory import hash_files
 
 
 def flags(world, **changes) -> list[str]:
@@ -44,7 +49,9 @@ def test_run_prints_what_it_did(world, capsys):
     assert "trained on 40 examples: 4 steps, " in printed.out
     assert "cut to 16 tokens: " in printed.out
     assert "loss: " in printed.out
-    assert "validation loss on 10 examples: first " in printed.out
+    assert "validation loss on 10 examples: before " in printed.out
+    assert "retention" not in printed.out
+    assert "mask" not in printed.out
     assert "kept: the best one, after step " in printed.out
     assert f"adapter: {world.out / 'adapter'}" in printed.out
     assert "training: 4/4 steps" in printed.err
@@ -55,6 +62,30 @@ def test_run_prints_what_it_did(world, capsys):
     assert "finished before with the same settings" in capsys.readouterr().out
     assert run(world, mix=(1, 2), validation_share=0.2) == 2
     assert "holds another run: mix was [1.0, 3.0]" in capsys.readouterr().err
+
+
+def test_all_weights_with_a_mask(world, capsys):
+    """The mask keeps the norms alone; the model that comes out can be evaluated."""
+    model = load_model(world.model, None)
+    shapes = model.theta_shapes
+    mask = {name: np.full(shape, "norm" in name) for name, shape in shapes.items()}
+    path = world.root / "mask.safetensors"
+    identity = hash_files(model_files(world.model))
+    write_mask(path, mask, MaskFacts(identity, None, theta_hash(full_theta(model))))
+    changes = {"parameters": "full", "mask": path, "retain": world.candidates}
+    changes |= {"data": world.queries, "lora.rank": None, "lora.targets": None}
+    assert run(world, **changes) == 0
+    printed = capsys.readouterr().out
+    size = sum(leaf.size for leaf in model.frozen.values())
+    assert f"θ: {size:,} parameters in embed_tokens 1/1 (2,048), " in printed
+    # three norms of 32
+    assert f"mask: 96 of {size:,} parameters may move (" in printed
+    assert f"from {path}" in printed
+    assert "retention loss on 30 examples: before " in printed
+    written = world.out / "model"
+    assert f"model: {written}" in printed
+    words = ["--model", written, "--data", world.queries, "--out", world.root / "e"]
+    assert main(["evaluate", *map(str, words), "--max-length", "24"]) == 0
 
 
 BAD = {
@@ -75,6 +106,14 @@ BAD = {
     "unknown keep": ({"keep": "first"}, ["--keep first", "best or last"]),
     "unknown type": ({"dtype": "float16"}, ["--dtype float16"]),
     "missing adapter": ({"adapter": "absent"}, ["--adapter absent"]),
+    "unknown parameters": ({"parameters": "all"}, ["--parameters all", "lora or full"]),
+    "LoRA of all weights": ({"parameters": "full"}, ["--lora.rank", "leave one"]),
+    "missing mask": ({"mask": "absent"}, ["--mask absent", "no such file"]),
+    "no mask": (
+        {"mask": "model/model.safetensors"},
+        ["--mask model/model.safetensors", "no mask of parameters"],
+    ),
+    "missing general text": ({"retain": "absent.jsonl"}, ["absent.jsonl"]),
 }
 
 

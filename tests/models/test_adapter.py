@@ -271,3 +271,10 @@ def test_adapted_head_is_read_back(tmp_path):
     plain = jax.tree.map(np.zeros_like, theta)
     assert (model.logits(found, state) == model.logits(theta, state)).all()
     assert not np.allclose(model.logits(found, state), model.logits(plain, state))
+
+
+def test_a_model_without_lora_has_no_adapter(tmp_path):
+    model, theta = random_model(tiny_config(num_layers=1), None)
+    with pytest.raises(ValueError, match="write_full_model"):
+        write_adapter(tmp_path / "adapter", theta, model, "owner/base")
+    assert not (tmp_path / "adapter").exists()

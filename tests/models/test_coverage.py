@@ -42,3 +42,24 @@ def test_rows_by_hand():
 def test_a_tied_head_is_no_layer():
     rows = coverage(random_model(tiny_config(tie_embeddings=True))[0])
     assert {row.kind for row in rows} == set(LAYER_MATRICES)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_all_weights(tied):
+    config = tiny_config(mlp_bias=True, tie_embeddings=tied)
+    model, theta = random_model(config, None)
+    rows = {row.kind: row for row in coverage(model)}
+    assert sum(row.parameters for row in rows.values()) == sum(
+        leaf.size for leaf in theta.values()
+    )
+    assert list(rows) == [
+        "embed_tokens",
+        "input_layernorm",
+        *LAYER_MATRICES[:4],
+        "post_attention_layernorm",
+        *LAYER_MATRICES[4:],
+        "norm",
+        *(() if tied else ("lm_head",)),
+    ]
+    assert rows["down_proj"] == Coverage("down_proj", 2, 2, 2 * (20 * 12 + 12))
+    assert rows["input_layernorm"] == Coverage("input_layernorm", 2, 2, 2 * 12)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -139,3 +141,65 @@ def test_a_cache_has_the_type_of_the_activations():
     np.testing.assert_allclose(
         np.asarray(hidden, np.float32), expected, atol=2**-6 * np.abs(expected).max()
     )
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_all_weights_as_theta(tied):
+    config = tiny_config(num_layers=2, attention_bias=True, tie_embeddings=tied)
+    model, theta = random_model(config, None)
+    names = list(model.theta_shapes)
+    assert set(names) == set(model.frozen) == set(theta)
+    assert names[:4] == [
+        "model.embed_tokens.weight",
+        "model.layers.0.input_layernorm.weight",
+        "model.layers.0.self_attn.q_proj.weight",
+        "model.layers.0.self_attn.q_proj.bias",
+    ]
+    last = ["model.layers.1.mlp.down_proj.weight", "model.norm.weight"]
+    last += [] if tied else ["lm_head.weight"]
+    assert names[-len(last) :] == last
+    assert names.index("model.layers.0.mlp.down_proj.weight") < names.index(
+        "model.layers.1.input_layernorm.weight"
+    )
+    assert not model.head_is_linear
+
+    same = replace(model, frozen=theta)  # θ in place of the weights
+    adapted, zeros = random_model(config)
+    adapted = replace(adapted, frozen=theta)
+    zeros = jax.tree.map(jnp.zeros_like, zeros)
+    hidden = model.hidden(theta, TOKENS)
+    assert (hidden == same.hidden({}, TOKENS)).all()
+    logits = model.logits(theta, hidden)
+    expected = adapted.logits(zeros, adapted.hidden(zeros, TOKENS))
+    # B A = 0 is added here and not there.
+    np.testing.assert_allclose(logits, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_tied_embedding_has_the_gradient_of_both_its_uses():
+    """Rows of tokens that are not read have one through the head alone."""
+    model, theta = random_model(tiny_config(num_layers=1, tie_embeddings=True), None)
+
+    def loss(theta):
+        logits = model.logits(theta, model.hidden(theta, TOKENS))
+        return jax.nn.logsumexp(logits, axis=-1).sum()
+
+    gradient = jax.grad(loss)(theta)
+    assert gradient.keys() == theta.keys()
+    assert all(np.abs(leaf).max() > 0 for leaf in gradient.values())
+    rows = np.abs(gradient["model.embed_tokens.weight"]).sum(axis=1)
+    assert (rows > 0).all()
+
+
+def test_weights_in_theta_are_computed_in_the_type_of_the_model():
+    model, theta = random_model(tiny_config(num_layers=1), None)
+    half = model.astype(jnp.bfloat16)
+
+    def total(theta):
+        hidden = half.hidden(theta, TOKENS)
+        assert hidden.dtype == jnp.bfloat16
+        return half.logits(theta, hidden).astype(jnp.float32).sum()
+
+    gradient = jax.grad(total)(theta)
+    assert {leaf.dtype for leaf in gradient.values()} == {np.dtype(np.float32)}
+    part = {"model.norm.weight": theta["model.norm.weight"]}
+    assert half.hidden(part, TOKENS).dtype == jnp.bfloat16

@@ -22,6 +22,9 @@ def test_every_tensor_arrives():
     for name, array in stored.items():
         assert (np.asarray(model.frozen[name]) == array).all(), name
     assert model.lora == LORA
+    bare = load_model(PLAIN, None)
+    assert bare.lora is None
+    assert bare.theta_shapes.keys() == stored.keys()
 
 
 @pytest.mark.parametrize("variant", ["plain", "bf16", "f16"])

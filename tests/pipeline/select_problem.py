@@ -20,7 +20,7 @@ NUM_TARGET, NUM_POOL = 7, 41
 MAX_LENGTH = 16
 SOURCES = ("wiki", "code", None)
 # What a run must end with, whatever happened on the way.
-SAME_BITS = ("selected.jsonl", "scores.parquet", "adapter/*", "shards/*/*")
+SAME_BITS = ("selected.jsonl", "scores.parquet", "adapter/*", "stages/*/*")
 
 
 def write_problem(world: World) -> None:

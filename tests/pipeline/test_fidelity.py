@@ -13,11 +13,12 @@ import scipy.stats
 
 from ntkjax.cli.config_file import read_config_file
 from ntkjax.errors import InputError
+from ntkjax.math.seeds import stream
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
 from ntkjax.models.loading import load_model
 from ntkjax.pipeline import fidelity as module
 from ntkjax.pipeline.fidelity import run_fidelity
-from ntkjax.pipeline.fidelity_settings import FidelitySettings, stream
+from ntkjax.pipeline.fidelity_settings import FidelitySettings
 from ntkjax.pipeline.setup import LoraOptions
 from ntkjax.reports.tables import fidelity_cells
 from tests.cli.world import NUM_QUERIES, SMALL_ALPHABET, build_world

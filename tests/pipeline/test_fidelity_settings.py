@@ -7,7 +7,6 @@ from ntkjax.pipeline.fidelity_settings import (
     FidelitySettings,
     check_fidelity_settings,
     parse_sketch,
-    stream,
 )
 
 
@@ -41,10 +40,3 @@ def test_the_defaults_are_possible():
 
 def test_sketches_are_kind_and_size():
     assert parse_sketch("rademacher:512") == ("rademacher", 512)
-
-
-def test_each_use_of_a_seed_has_its_own_stream():
-    uses = ("queries", "candidates", "probes", "resamples", "cosine tokens")
-    drawn = {stream(seed, use) for seed in (0, 1, 2) for use in uses}
-    assert len(drawn) == 15
-    assert stream(1, "probes") == stream(1, "probes")

@@ -13,12 +13,12 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.gradients.gram import gram
 from ntkjax.kernels.readout import read_readout
 from ntkjax.kernels.table import named_kernel
+from ntkjax.math.seeds import stream
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
 from ntkjax.models.loading import load_model
 from ntkjax.models.lora import initial_theta
 from ntkjax.models.text_encoder import text_encoder
 from ntkjax.outputs.pooled import PooledHidden
-from ntkjax.pipeline.fidelity_settings import stream
 from ntkjax.pipeline.select import run_select
 from ntkjax.training.settings import TrainingSettings
 from tests.cli.world import build_world, write_records
@@ -140,7 +140,8 @@ def test_files_and_page_agree_on_the_counts(finished):
     assert f"a domain of {NUM_TARGET} target examples" in page
     assert f"among the {M} that a vote" in page
     stages = [row["stage"] for row in result["stages"]]
-    expected = ["load", "warm-up", "embeddings and vote", "kernel scores", "report"]
+    expected = ["load", "warm-up", "embeddings and vote", "scores"]
+    expected += ["picker", "report"]
     assert stages == expected
     assert result["warmup"]["kind"] == "adapter"
 
@@ -238,7 +239,7 @@ def test_no_shortlist_scores_everything(everything, run):
     out = run("none", shortlist="none")
     assert set(table_of(out)["votes"]) == {None}
     assert result_of(out)["num_shortlisted"] is None
-    assert not (out / "shards" / "embeddings").exists()
+    assert not list((out / "stages").glob("embeddings-*"))
     np.testing.assert_array_equal(numbers(out, "score"), numbers(everything, "score"))
     chosen = [same_bits(each)["selected.jsonl"] for each in (out, everything)]
     assert chosen[0] == chosen[1]
@@ -300,9 +301,9 @@ def test_repeats_of_holdout_and_target_are_shown(world, run):
 
 def test_the_warm_up_is_where_scores_are_taken(world, run, truth_of):
     training = TrainingSettings(steps=3, batch_size=4, learning_rate=0.05)
-    out = run("warm", warmup="lora", training=training, shortlist="none")
+    out = run("warm", warmup="target", training=training, shortlist="none")
     warmup = result_of(out)["warmup"]
-    assert (warmup["kind"], warmup["steps"]) == ("lora", 3)
+    assert (warmup["kind"], warmup["steps"]) == ("target", 3)
     losses = [row["loss"] for row in warmup["history"]]
     assert [row["step"] for row in warmup["history"]] == [1, 2, 3]
     assert (warmup["first_loss"], warmup["last_loss"]) == (losses[0], losses[-1])
@@ -311,7 +312,13 @@ def test_the_warm_up_is_where_scores_are_taken(world, run, truth_of):
         for folder in (out / "adapter", world.root / "start")
     ]
     assert weights[0] != weights[1]
-    assert [path.name for path in (out / "warmup").iterdir()] == ["history.json"]
+    (kept,) = (out / "stages").glob("warmup-*")
+    names = sorted(path.name for path in kept.iterdir())
+    assert names == [
+        "history.json",
+        "step-0000002.safetensors",
+        "step-0000003.safetensors",
+    ]
     _, found, readout = truth_of(out)
     expected = kernel_matrix("summed", found, readout).mean(axis=0)
     assert normwise(numbers(out, "score"), expected) < 1e-4

@@ -28,7 +28,8 @@ def test_reads_the_first_of_the_domain_and_the_whole_pool(problem):
         settings_of(problem, num_target=3, holdout=holdout), problem.model
     )
     assert [example.id for example in inputs.examples] == ["t0", "t1", "t2"]
-    assert [example.id for example in inputs.target] == ["t0", "t1", "t2"]
+    assert inputs.aim == inputs.examples
+    assert inputs.warmup == []
     assert len(inputs.pool) == NUM_POOL
     assert inputs.holdout[0].id == "q0"
     assert read_inputs(settings_of(problem), problem.model).holdout is None
@@ -52,14 +53,14 @@ def test_a_target_that_cannot_be_trained_on_is_refused_before_the_run(problem):
     changes = {"max_length": 1}
     read_inputs(settings_of(problem, **changes), problem.model)
     with pytest.raises(InputError, match="'short' has no token to predict"):
-        read_inputs(settings_of(problem, warmup="lora", **changes), problem.model)
+        read_inputs(settings_of(problem, warmup="target", **changes), problem.model)
 
 
 def test_identity_holds_all_that_decides_a_number(problem):
     settings = settings_of(problem)
     values, hashes = identity_of(settings, LoraSettings(), problem.model)
     fields = {field.name for field in dataclasses.fields(settings)}
-    assert values.keys() == fields - {"out", "shard"}
+    assert values.keys() == fields - {"out", "shard", "stages"}
     assert values["training"] == dataclasses.asdict(TrainingSettings())
     assert hashes.keys() == {"model", "target", "pool", "adapter"}
     more = settings_of(problem, adapter=None, holdout=(problem.queries,))

@@ -166,8 +166,9 @@ def test_the_smallest_and_the_largest_selection(pool, num_scored, budget):
     assert len(facts["texts"]["best"]) == min(20, num_scored)
 
 
-def test_equal_scores_have_a_histogram(pool, found):
-    level = dataclasses.replace(found, scores=np.full(40, -3.0))
+@pytest.mark.parametrize("score", [-3.0, 0.0, 1e30])
+def test_equal_scores_have_a_histogram(pool, found, score):
+    level = dataclasses.replace(found, scores=np.full(40, score))
     facts = selection_facts(pool, level, 0)
     assert sum(facts["distributions"]["scores"]["scored"]) == 40
     assert facts["length_score_spearman"] == 0

@@ -7,9 +7,9 @@ import pytest
 
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
-from ntkjax.pipeline import select as module, select_stages
+from ntkjax.pipeline import select as module
+from ntkjax.pipeline.pool_passes import Unfinished
 from ntkjax.pipeline.select import run_select
-from ntkjax.pipeline.select_stages import Unfinished
 from ntkjax.store.shards import ShardedPass
 from ntkjax.training.settings import TrainingSettings
 from tests.cli.world import build_world
@@ -25,7 +25,7 @@ from tests.pipeline.select_problem import (
 
 
 TRAINING = TrainingSettings(steps=3, batch_size=4, learning_rate=0.05)
-WARM = {"warmup": "lora", "training": TRAINING}
+WARM = {"warmup": "target", "training": TRAINING}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_jobs_share_the_work_and_end_with_the_same_bits(
     write = ShardedPass.write
 
     def noted(self, shard, arrays):
-        written.append((job, self.folder.name, shard))
+        written.append((job, self.folder.name.rpartition("-")[0], shard))
         write(self, shard, arrays)
 
     monkeypatch.setattr(ShardedPass, "write", noted)
@@ -125,12 +125,12 @@ def test_jobs_share_the_work_and_end_with_the_same_bits(
             left.append((part.what, part.missing, part.total))
         else:
             left.append(None)
-    assert left == [("embeddings", 3, 5), ("scores", 1, 2), None, None]
+    assert left == [("embeddings", 3, 5), ("kernel scores", 1, 2), None, None]
     assert written == [
         *(("2/2", "embeddings", shard) for shard in (1, 3)),
         *(("1/2", "embeddings", shard) for shard in (0, 2, 4)),
-        ("1/2", "scores", 0),
-        ("2/2", "scores", 1),
+        ("1/2", "kernel-scores", 0),
+        ("2/2", "kernel-scores", 1),
     ]
     assert same_bits(out) == same_bits(undisturbed)
 
@@ -151,34 +151,34 @@ def remove_result(out):
 
 
 def remove_shards(out):
-    for path in out.glob("shards/*/shard-00001.*"):
+    for path in out.glob("stages/*/shard-00001.*"):
         path.unlink()
 
 
 def remove_records(out):
-    for path in out.glob("shards/*/*.json"):
+    for path in out.glob("stages/*/shard-*.json"):
         path.unlink()
 
 
 def truncate_shards(out):
-    for path in out.glob("shards/*/shard-00001.safetensors"):
+    for path in out.glob("stages/*/shard-00001.safetensors"):
         path.write_bytes(path.read_bytes()[:-7])
 
 
 def garble_a_shard(out):
     """The right length, and finite numbers, but not those that were written."""
-    path = out / "shards/scores/shard-00000.safetensors"
+    (path,) = out.glob("stages/kernel-scores-*/shard-00000.safetensors")
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\x3f")
 
 
 def truncate_a_record(out):
-    path = out / "shards/embeddings/shard-00002.json"
+    (path,) = out.glob("stages/embeddings-*/shard-00002.json")
     path.write_bytes(path.read_bytes()[:20])
 
 
 def leave_partial_files(out):
-    for name in (".selected.jsonl", "shards/scores/.shard-00000.safetensors"):
-        path = out / name
+    (scores,) = out.glob("stages/kernel-scores-*")
+    for path in (out / ".selected.jsonl", scores / ".shard-00000.safetensors"):
         path.with_name(f"{path.name}.123.partial").write_bytes(b"\0" * 99)
     partial = out / ".adapter.123.partial"
     partial.mkdir()
@@ -229,7 +229,7 @@ def test_an_interrupted_pass_goes_on(undisturbed, select, tmp_path, monkeypatch,
     monkeypatch.setattr(ShardedPass, "write", stopping)
     with pytest.raises(KeyboardInterrupt):
         select(**WARM)
-    assert len(list((tmp_path / "out").glob("shards/*/*.json"))) == stop
+    assert len(list((tmp_path / "out").glob("stages/*/shard-*.json"))) == stop
     count = 100
     assert same_bits(select(**WARM)) == same_bits(undisturbed)
     assert count == 107 - stop  # what was there was not computed again
@@ -239,7 +239,7 @@ def test_an_interrupted_pass_goes_on(undisturbed, select, tmp_path, monkeypatch,
 def test_a_kill_around_the_publication_of_the_adapter(
     undisturbed, select, tmp_path, monkeypatch, after
 ):
-    publish = select_stages.publish_adapter
+    publish = module.publish_theta
 
     def stopping(*arguments):
         if after:
@@ -247,13 +247,13 @@ def test_a_kill_around_the_publication_of_the_adapter(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(select_stages, "publish_adapter", stopping)
+        patch.setattr(module, "publish_theta", stopping)
         with pytest.raises(KeyboardInterrupt):
             select(**WARM)
     assert (tmp_path / "out" / "adapter").exists() == after
     out = select(**WARM)
     assert same_bits(out) == same_bits(undisturbed)
-    assert [path.name for path in (out / "warmup").iterdir()] == ["history.json"]
+    assert not list((out / "stages").glob("warmup-*.job-*"))
 
 
 def other_weights(world):
@@ -327,6 +327,6 @@ def claim(settings):
         raise Stop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_adapted", stop)
+        patch.setattr(module, "_warmed_up", stop)
         with pytest.raises(Stop):
             run_select(settings)

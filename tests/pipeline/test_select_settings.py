@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from ntkjax.errors import InputError
-from ntkjax.pipeline.select_settings import SelectSettings, check_select_settings
+from ntkjax.pipeline.select_settings import (
+    SelectSettings,
+    check_select_settings,
+    with_defaults,
+)
+from ntkjax.selection.methods.table import METHODS
+from ntkjax.selection.options import DualsftOptions, LessOptions, MaskOptions
 from ntkjax.training.settings import TrainingSettings
 
 
@@ -27,10 +33,21 @@ def settings(**changes) -> SelectSettings:
         {"budget": None, "budget_tokens": 500, "shortlist_size": 3},
         {"shortlist": "none"},
         {"seed": 2**32 - 1},
+        *({"method": name} for name in METHODS),
+        {"method": "less", "picker": "facility-location", "shortlist_size": 30},
+        {"method": "gradient-dot", "picker": "round-robin"},
+        {
+            "method": "dsir",
+            "picker": "quota",
+            "quotas": ("a=1", "b=2"),
+            "reverse": True,
+        },
+        {"method": "dualsft", "mask": MaskOptions(share=0.1), "parameters": "full"},
+        {"method": "vote", "neighbors": 3},
     ],
 )
 def test_right_settings_pass(changes):
-    check_select_settings(settings(**changes))
+    check_select_settings(with_defaults(settings(**changes)))
 
 
 BAD = [
@@ -43,7 +60,7 @@ BAD = [
     ({"neighbors": 0}, "--neighbors 0: expected at least 1"),
     ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
     ({"rows_per_shard": 0}, "--rows-per-shard 0: expected at least 1"),
-    ({"warmup": "full"}, "--warmup full: expected one of lora, none"),
+    ({"warmup": "full"}, "--warmup full: expected one of target, pool, none"),
     ({"shortlist": "knn"}, "--shortlist knn: expected one of vote, none"),
     ({"embedding": "first"}, "--embedding first: expected one of all, response"),
     ({"pooling": "mean"}, "--pooling mean: expected one of all, response"),
@@ -58,6 +75,42 @@ BAD = [
         {"shortlist": "none", "neighbors": 20},
         "--neighbors says nothing with --shortlist none",
     ),
+    ({"method": "lucky"}, "--method lucky: expected one of ntk, dualsft, less"),
+    ({"picker": "best"}, "--picker best: expected one of top, round-robin"),
+    (
+        {"method": "dsir", "picker": "facility-location"},
+        "--picker facility-location: needs features of the candidates, which the "
+        "method dsir does not have",
+    ),
+    (
+        {"method": "random", "picker": "round-robin"},
+        "which the method random does not have",
+    ),
+    ({"method": "dualsft", "picker": "round-robin"}, "dualsft does not have"),
+    ({"quotas": ("a=1",)}, "--quotas says nothing with --picker top"),
+    ({"picker": "quota", "quotas": ("a",)}, "--quotas a: expected SOURCE=SHARE"),
+    (
+        {"method": "rds", "reverse": True},
+        "--reverse: the picker round-robin has no reverse",
+    ),
+    ({"parameters": "all"}, "--parameters all: expected one of lora, full"),
+    (
+        {"method": "loss", "parameters": "full", "adapter": Path("a")},
+        "--adapter says nothing with --parameters full",
+    ),
+    ({"warmup_share": 0.0}, "--warmup-share 0.0: expected above 0, at most 1"),
+    ({"validation_share": 1.5}, "--validation-share 1.5: expected above 0"),
+    ({"validation": (Path("v"),)}, "--validation says nothing with --method ntk"),
+    ({"mask": MaskOptions(share=0.1)}, "--mask says nothing with --method ntk"),
+    (
+        {"method": "dualsft", "mask": MaskOptions(share=1.5)},
+        "--mask.share 1.5: expected above 0, at most 1",
+    ),
+    (
+        {"method": "dualsft", "dualsft": DualsftOptions(order="both")},
+        "--dualsft.order both: expected one of one-shot",
+    ),
+    ({"less": LessOptions("rms")}, "--less.gradient rms: expected one of adam"),
     (
         {"training": TrainingSettings(steps=0)},
         "--training.steps 0: expected a number above zero",
@@ -68,6 +121,6 @@ BAD = [
 @pytest.mark.parametrize(("changes", "says"), BAD, ids=lambda value: str(value)[:40])
 def test_wrong_ones_are_named(changes, says):
     with pytest.raises(InputError) as caught:
-        check_select_settings(settings(**changes))
+        check_select_settings(with_defaults(settings(**changes)))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)

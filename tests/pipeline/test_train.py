@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -10,11 +11,15 @@ import safetensors.numpy
 from ntkjax.cli.config_file import read_config_file
 from ntkjax.errors import InputError
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
-from ntkjax.models.loading import load_model
+from ntkjax.models.full import full_theta
+from ntkjax.models.loading import load_model, model_files
+from ntkjax.models.lora import LoraSettings, initial_theta
+from ntkjax.models.mask import MaskFacts, theta_hash, write_mask
 from ntkjax.pipeline import train as module
 from ntkjax.pipeline.setup import LoraOptions
 from ntkjax.pipeline.train import run_train
 from ntkjax.pipeline.train_settings import TrainSettings
+from ntkjax.store.run_directory import hash_files
 from ntkjax.training.settings import TrainingSettings
 from tests.cli.world import NUM_CANDIDATES, NUM_QUERIES, build_world
 
@@ -75,11 +80,15 @@ def test_files_say_what_was_done(world, finished):
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["tokens"] == result["num_tokens"]
     losses = {r["step"]: r["validation_loss"] for r in rows if r["step"] % 2 == 0}
+    before = result["validation_loss"].pop("before")
+    assert before > losses[6]
     assert result["validation_loss"] == {
         "first": losses[2],
         "best": min(losses.values()),
         "last": losses[6],
     }
+    assert (result["parameters"], result["mask"]) == ("lora", None)
+    assert (result["retention_loss"], result["num_retention"]) == (None, 0)
     assert losses[result["kept_step"]] == min(losses.values())
     assert result["loss"] == {"first": rows[0]["loss"], "last": rows[-1]["loss"]}
 
@@ -169,18 +178,90 @@ def test_going_on_from_an_adapter(world):
         np.testing.assert_allclose(after[name], leaf, atol=1e-9)
 
 
-def test_the_held_out_share_is_no_part_of_training(world):
-    texts, _ = module._read(settings(world, validation_share=0.3), world.model)
-    trained = {example.id for source in texts.sources for example in source}
-    held_out = {example.id for example in texts.validation}
-    assert len(held_out) == 15
-    assert len(trained) == 35
-    assert not trained & held_out
-    other, _ = module._read(settings(world, validation_share=0.3, seed=1), world.model)
-    assert held_out != {example.id for example in other.validation}
-    assert [len(source) for source in texts.sources] == [
-        sum(name.startswith(letter) for name in trained) for letter in "qc"
-    ]
+def write_random_mask(world, shapes, lora, theta, share=0.3):
+    rng = np.random.default_rng(0)
+    mask = {name: rng.random(shape) < share for name, shape in shapes.items()}
+    path = world.root / f"mask-{'full' if lora is None else 'lora'}.safetensors"
+    model = hash_files(model_files(world.model))
+    write_mask(path, mask, MaskFacts(model, lora, theta_hash(theta)))
+    return path, mask
+
+
+STRONG = {"weight_decay": 0.1, "max_grad_norm": 0.05}
+
+
+def test_a_mask_of_the_adapter(world):
+    """The same mask does not fit another start or adapter; then nothing is written."""
+    lora = LoraSettings(2, 16.0, ("q_proj", "down_proj"))
+    shapes = load_model(world.model, lora).theta_shapes
+    theta = initial_theta(shapes, jax.random.key(3))
+    path, mask = write_random_mask(world, shapes, lora, theta)
+    out = world.root / "masked"
+    result = run(world, STRONG, out=out, mask=path, seed=3)
+    kept, of = (sum(map(size, mask.values())) for size in (np.count_nonzero, np.size))
+    assert result["mask"] == {"file": str(path), "kept": kept, "of": of}
+    found = read_adapter(out / "adapter", load_model(world.model, lora))
+    for name, leaf in theta.items():
+        same = np.asarray(found[name]) == np.asarray(leaf)
+        assert (same == ~mask[name]).all(), name
+    inputs = json.loads((out / "manifest.json").read_text())["inputs"]
+    assert set(inputs) == {"model", "data", "mask"}
+    other = LoraOptions(rank=3, targets=("q_proj", "down_proj"))
+    for changes, message in (
+        ({"seed": 4}, "starts otherwise"),
+        ({"seed": 3, "lora": other}, "lora.rank was 2 and is now 3"),
+        ({"parameters": "full", "lora": LoraOptions()}, "made for --parameters lora"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(world, out=world.root / "refused", mask=path, **changes)
+    assert not (world.root / "refused").exists()
+
+
+def test_all_weights(world):
+    """Weights outside the mask are those of the file, to the bit."""
+    model = load_model(world.model, None)
+    start = full_theta(model)
+    path, mask = write_random_mask(world, model.theta_shapes, None, start)
+    out = world.root / "full"
+    changes = {"parameters": "full", "lora": LoraOptions(), "mask": path, "out": out}
+    steps = {"steps": 30, "learning_rate": 1e-2, "weight_decay": 0.1}
+    held_out = {"data": (world.queries,), "validation": (world.queries,)}
+    result = run(world, steps, **changes, **held_out, keep="last")
+    assert result["parameters"] == "full"
+    assert result["mask"]["of"] == result["num_parameters"]
+    assert result["num_parameters"] == sum(leaf.size for leaf in start.values())
+    losses = result["validation_loss"]
+    assert losses["last"] < 0.9 * losses["before"]
+    assert not (out / "adapter").exists()
+    again = load_model(out / "model", None)
+    for name, leaf in start.items():
+        same = np.asarray(again.frozen[name]) == np.asarray(leaf)
+        assert (same == ~mask[name]).all(), name
+    # The written model measures what the run measured at its end.
+    small = {"out": world.root / "again", "parameters": "full", **held_out}
+    further = {"steps": 1, "learning_rate": 1e-12}
+    small |= {"model": str(out / "model"), "lora": LoraOptions()}
+    assert run(world, further, **small)["validation_loss"]["before"] == losses["last"]
+    values = read_config_file(out / "run.yaml", TrainSettings)
+    assert run_train(TrainSettings(**values, out=out)).reused
+
+
+def test_loss_on_general_text_before_and_after(world):
+    """Retention is measured with the θ that is written, validation at the start too:
+    on the same file both begin alike."""
+    files = {"data": (world.queries,), "validation": (world.candidates,)}
+    files["retain"] = (world.candidates,)
+    results = {
+        keep: run(world, out=world.root / f"retain-{keep}", keep=keep, **files)
+        for keep in ("last", "best")
+    }
+    for keep, result in results.items():
+        found, losses = result["retention_loss"], result["validation_loss"]
+        assert found == {"before": losses["before"], "after": losses[keep]}
+        assert result["num_retention"] == NUM_CANDIDATES
+        assert "retention" in result["num_cut"]
+    manifest = json.loads((world.root / "retain-last" / "manifest.json").read_text())
+    assert "retain" in manifest["inputs"]
 
 
 @pytest.mark.parametrize(("share", "left"), [(0.001, "validate"), (0.999, "train")])

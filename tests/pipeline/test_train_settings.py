@@ -5,6 +5,7 @@ import pytest
 
 from ntkjax.cli.config_file import read_config_file
 from ntkjax.errors import InputError
+from ntkjax.pipeline.setup import LoraOptions
 from ntkjax.pipeline.train_settings import TrainSettings, check_train_settings
 from ntkjax.training.settings import TrainingSettings
 
@@ -23,6 +24,17 @@ BAD = [
     ({"validation_share": 0.1, "validation": FILE}, "--validation-share: give one"),
     ({"validate_every": 0, "validation": FILE}, "--validate-every 0: "),
     ({"validate_every": 5}, "--validate-every: needs --validation"),
+    ({"dtype": "float16"}, "--dtype float16: expected one of float32, bfloat16"),
+    ({"parameters": "all"}, "--parameters all: expected lora or full"),
+    ({"parameters": "full", "adapter": FILE[0]}, "--adapter: belongs to an adapter"),
+    (
+        {"parameters": "full", "lora": LoraOptions(rank=2)},
+        "--lora.rank: belongs to an adapter, but --parameters full",
+    ),
+    (
+        {"parameters": "full", "lora": LoraOptions(rslora=False)},
+        "--lora.rslora: belongs to an adapter",
+    ),
     ({"save_every": 0}, "--save-every 0: "),
     ({"seed": -1}, "--seed -1: "),
 ]
@@ -41,6 +53,7 @@ def test_bad_values_are_refused(changes, message):
         {"mix": (0.0, 2.0)},
         {"validation_share": 0.1, "validate_every": 3},
         {"validation": FILE, "keep": "last"},
+        {"parameters": "full", "mask": FILE[0], "retain": FILE},
     ],
 )
 def test_good_values_pass(changes):

@@ -1,8 +1,11 @@
 """A made-up selection of the size that a small run has."""
 
+import copy
+
 import numpy as np
 
 from ntkjax.math.ranking import spearman
+from tests.reports.selection_methods import FACTS, WARMUPS
 
 
 SOURCES = {"aqua": 700, "gsm8k": 500, "sensemaking": 300, "qasc": 100}
@@ -15,8 +18,31 @@ def histogram(values, edges):
     return np.histogram(values, edges)[0].tolist()
 
 
-def selection_run(seed: int = 0) -> dict:
-    """`result` of 100 examples chosen out of 1600 after a shortlist of 400."""
+def selection_run(method: str = "ntk", seed: int = 0) -> dict:
+    """`result` of 100 examples chosen out of 1600, with the method's defaults.
+
+    ntk has a shortlist of 400, the other methods have none.
+    """
+    result = ntk_run(seed)
+    if method == "ntk":
+        return result
+    without_votes(result)
+    (warmup,) = (kind for kind, names in WARMUPS.items() if method in names)
+    result |= {
+        "method": method,
+        "picker": "round-robin" if method == "rds" else "top",
+        "kernel": None,
+        "method_facts": copy.deepcopy(FACTS[method]),
+    }
+    if warmup == "none":
+        without_warmup(result)
+    else:
+        result["warmup"] |= {"kind": warmup, "examples": 80}
+    return result
+
+
+def ntk_run(seed: int = 0) -> dict:
+    """`result` of the method ntk."""
     rng = np.random.default_rng(seed)
     sources = np.repeat(list(SOURCES), list(SOURCES.values()))
     tokens = rng.integers(20, 200, NUM_POOL)
@@ -61,8 +87,13 @@ def selection_run(seed: int = 0) -> dict:
         "target": ["shared/data/financial_train.jsonl"],
         "pool": ["shared/data/pool_cot.jsonl"],
         "method": "ntk",
+        "picker": "top",
+        "reverse": False,
+        "parameters": "lora",
         "kernel": "summed",
+        "method_facts": copy.deepcopy(FACTS["ntk"]),
         "num_target": 200,
+        "num_aim": 200,
         "num_pool": NUM_POOL,
         "num_shortlisted": NUM_SHORTLISTED,
         "num_neighbors": NUM_SELECTED,
@@ -72,7 +103,8 @@ def selection_run(seed: int = 0) -> dict:
         "pool_tokens": int(tokens.sum()),
         "num_cut": {"target": 3, "pool": 41},
         "warmup": {
-            "kind": "lora",
+            "kind": "target",
+            "examples": 200,
             "steps": 60,
             "first_loss": float(losses[0]),
             "last_loss": float(losses[-1]),
@@ -140,24 +172,38 @@ def duplicates(exact: int, ngram: int, first: str, second: str) -> dict:
     return {"exact": exact, "ngram": ngram, "rows": rows}
 
 
-def bare_run() -> dict:
-    """The same run with all that may be missing left out."""
-    result = selection_run()
+def without_votes(result: dict) -> None:
+    """Takes out what a shortlist leaves."""
     result |= {"num_shortlisted": None, "num_neighbors": None, "agreement": None}
-    result["budget"] = {"examples": None, "tokens": 5000}
     result["distributions"]["votes"] = None
-    result["warmup"] |= {
+    for source in result["sources"]:
+        source["shortlisted"] = None
+    for rows in result["texts"].values():
+        for row in rows:
+            row["votes"] = None
+
+
+def without_warmup(result: dict) -> None:
+    """Takes out what a warm-up leaves."""
+    result["warmup"] = {
         "kind": "none",
+        "examples": 0,
         "steps": None,
         "first_loss": None,
         "last_loss": None,
         "history": [],
     }
-    for source in result["sources"]:
-        source["shortlisted"] = None
+
+
+def bare_run() -> dict:
+    """The same run with all that may be missing left out."""
+    result = selection_run()
+    without_votes(result)
+    without_warmup(result)
+    result["budget"] = {"examples": None, "tokens": 5000}
     for rows in result["texts"].values():
         for row in rows:
-            row |= {"source": None, "votes": None, "prompt": None}
+            row |= {"source": None, "prompt": None}
     nothing = {"exact": 0, "ngram": 0, "rows": []}
     result["duplicates"] = {"within": nothing, "target": nothing, "holdout": None}
     return result

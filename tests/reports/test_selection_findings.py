@@ -5,9 +5,11 @@ from ntkjax.reports.selection_findings import (
     duplicates_finding,
     length_finding,
     opening,
+    rank_finding,
     warmup_finding,
     warnings,
 )
+from ntkjax.selection.pickers.table import PICKERS
 from tests.reports.selection_run import bare_run, selection_run
 
 
@@ -23,13 +25,73 @@ def test_opening():
     )
 
 
-def test_opening_without_a_shortlist_and_of_another_method():
-    result = bare_run() | {"method": "embedding", "num_target": 1}
+def test_opening_without_a_shortlist():
+    result = selection_run("embedding") | {"num_target": 1}
     assert opening(result) == (
         "100 of 1,600 pool examples were chosen for a domain of 1 target example: "
-        "those that the method embedding scored highest, with every pool example "
-        "scored."
+        "those with the highest mean cosine of embeddings with the target examples, "
+        "out of the whole pool."
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("less", "those whose Adam updates point most along the target's loss grad"),
+        ("dualsft", "predicted fall in the loss of 200 validation examples plus the"),
+        ("rds", "each target example in turn took its best candidate left, by the cos"),
+        ("length-matched", "drawn at random so that their lengths follow the target's"),
+    ],
+)
+def test_opening_of_other_methods(method, says):
+    assert says in opening(selection_run(method))
+
+
+def test_opening_says_where_the_target_played_no_part():
+    result = selection_run("random")
+    assert opening(result) == (
+        "100 of 1,600 pool examples were chosen without regard to the domain of 200 "
+        "target examples: drawn at random, out of the whole pool."
+    )
+    assert "for a domain" in opening(result | {"num_shortlisted": 400})
+    taught = {"warmup": {"kind": "target"}}
+    assert "without regard" in opening(result | taught)  # it does not read the model
+    assert "without regard" in opening(selection_run("loss"))
+    assert "for a domain" in opening(selection_run("loss") | taught)
+
+
+def test_opening_of_other_pickers():
+    result = selection_run("less")
+    words = {
+        "top": "over the checkpoints of the warm-up (LESS), out of the whole pool.",
+        "quota": "(LESS), each source with its share of the picks, out of the whole",
+        "round-robin": "each group of the target in turn took its best candidate left, "
+        "by the mean cosine of their Adam updates",
+        "facility-location": "taken one by one so that together they stand for the "
+        "candidates with the highest mean cosine of their Adam updates",
+    }
+    assert set(words) == set(PICKERS)
+    for picker, says in words.items():
+        assert says in opening(result | {"picker": picker})
+    groups = {"method_facts": {"pooling": "weighted", "queries": "groups"}}
+    assert "each group of the target in turn" in opening(selection_run("rds") | groups)
+
+
+def test_opening_of_a_reversed_run():
+    result = selection_run("loss") | {"reverse": True}
+    assert "those with the LOWEST loss, out of the whole pool, as a control." in (
+        opening(result)
+    )
+    reverse = opening(result | {"picker": "quota"})
+    assert "LOWEST loss, each source with its share of the picks, out of" in reverse
+
+
+def test_rank():
+    result = selection_run()
+    assert rank_finding(result) == "The number in front is the rank by score."
+    reverse = rank_finding(result | {"reverse": True})
+    assert reverse.endswith("by score, the lowest first.")
+    assert "in the order of picking" in rank_finding(result | {"picker": "quota"})
 
 
 def test_leakage_comes_first():
@@ -50,12 +112,12 @@ def test_no_warning_without_repeats():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (0.51, "much of the ranking: longer examples"),
-        (-0.72, "much of the ranking: shorter examples"),
-        (0.5, "some of the ranking (Spearman correlation of tokens and score 0.50)"),
-        (-0.3, "some of the ranking"),
-        (0.2, "little of the ranking"),
-        (0.0, "little of the ranking"),
+        (0.51, "much of the scores: longer examples"),
+        (-0.72, "much of the scores: shorter examples"),
+        (0.5, "some of the scores (Spearman correlation of tokens and score 0.50)"),
+        (-0.3, "some of the scores"),
+        (0.2, "little of the scores"),
+        (0.0, "little of the scores"),
     ],
 )
 def test_length(value, words):
@@ -71,13 +133,30 @@ def test_agreement():
 
 
 def test_warmup():
-    warmup = selection_run()["warmup"]
-    assert warmup_finding(warmup) == (
-        "LoRA was trained on the domain for 60 steps; the loss went from 3.90 to 2.04."
+    result = selection_run()
+    assert warmup_finding(result) == (
+        "LoRA was trained on 200 examples of the domain for 60 steps; the loss went "
+        "from 3.90 to 2.04."
     )
-    assert warmup_finding(warmup | {"last_loss": None, "steps": 1}).endswith("1 step.")
-    assert "at the start of LoRA" in warmup_finding({"kind": "none"})
-    assert "adapter that was given" in warmup_finding({"kind": "adapter"})
+    result["warmup"] |= {"last_loss": None, "steps": 1}
+    assert warmup_finding(result).endswith("of the domain for 1 step.")
+
+
+def test_warmup_on_the_pool_and_of_all_weights():
+    result = selection_run("less") | {"parameters": "full"}
+    words = "All weights were trained on 80 examples of the pool for 60 steps; the"
+    assert warmup_finding(result).startswith(words)
+
+
+def test_no_warmup():
+    result = selection_run("loss")
+    says = lambda **changes: warmup_finding(result | changes)
+    assert says() == "No warm-up: the scores were taken at the start of LoRA."
+    assert says(parameters="full").endswith("taken at the model as it is.")
+    assert says(warmup={"kind": "adapter"}).endswith("the adapter that was given.")
+    result = selection_run("random")
+    assert says() == "No warm-up: the method does not look at the model."
+    assert "embeddings were taken at the start" in says(num_shortlisted=400)
 
 
 def test_duplicates():

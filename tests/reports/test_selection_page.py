@@ -7,6 +7,8 @@ import pytest
 from ntkjax.reports import selection_plots
 from ntkjax.reports.selection_findings import length_finding, opening, warnings
 from ntkjax.reports.selection_page import selection_page, write_selection_page
+from ntkjax.reports.selection_words import score_words
+from ntkjax.selection.methods.table import METHODS
 from tests.reports.selection_run import bare_run, duplicates, selection_run
 
 
@@ -71,6 +73,8 @@ def poison(result, text):
     """`result` with `text` in every place that a user's file or flag can reach."""
     result |= {"model": text, "target": [text], "pool": [text, text]}
     result |= {"device": text, "versions": {text: text}, "kernel": text}
+    result["method_facts"] |= {text: text, "queries": [text, {}], "kernel": text}
+    result["method_facts"]["rounds"] = [{text: text}, {text: 1, "round": text}]
     for source in result["sources"]:
         source["source"] = text
     for rows in result["texts"].values():
@@ -197,6 +201,57 @@ def test_links_lead_to_parts_of_the_page(page):
     ]
     assert {link.removeprefix("#") for link in links} <= set(ids)
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_page(method):
+    result = selection_run(method)
+    page = Page(selection_page(result))
+    assert page.open == []
+    text = squeeze(page.text)
+    assert squeeze(opening(result)) in text
+    assert squeeze(score_words(result).definition) in text
+    assert ("What did the method find?" in text) == (method != "random")
+    assert ("I1, I2" in text) == (method == "dualsft")
+    assert f"method{method}" in re.sub(r"\s", "", page.text)
+    assert "kernelNone" not in re.sub(r"\s", "", page.text)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_what_dualsft_found():
+    page = Page(selection_page(selection_run("dualsft")))
+    text = squeeze(page.text)
+    assert "The mask keeps 12,288 of 122,880 parameters (10.0%)." in text
+    assert "anchors of the divergence256" in re.sub(r" ?\n ?", "", page.text)
+    assert ["1", "0.0131", "0.0128", "0.42", "0.875"] in page.rows
+    assert "Jaccard What a choice" in text
+    assert "Training loss on the pool." in text
+    assert "warm-uppool, 80 examples, 60 steps" in text.replace("warm-up ", "warm-up")
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize(
+    ("changes", "titles", "rank"),
+    [
+        ({}, ("Highest scores", "Lowest of the scored"), "is the rank by score."),
+        (
+            {"reverse": True},
+            ("Lowest scores", "Highest of the scored"),
+            "is the rank by score, the lowest first.",
+        ),
+        (
+            {"picker": "quota"},
+            ("Picked first", "Last of the scored"),
+            "is the rank in the order of picking",
+        ),
+    ],
+)
+def test_texts_are_called_what_they_are(changes, titles, rank):
+    text = squeeze(Page(selection_page(selection_run("loss") | changes)).text)
+    for title in titles:
+        assert f"{title} (20)" in text
+    assert f"The number in front {rank}" in text
 
 
 def test_figures(page):

@@ -1,6 +1,7 @@
 import xml.etree.ElementTree as ET
 
 import numpy as np
+import pytest
 
 from ntkjax.reports.selection_plots import (
     length_figure,
@@ -41,6 +42,44 @@ def test_few_chosen_of_many_are_seen_on_a_logarithmic_axis():
     assert "examples (logarithmic)" in words(scores_figure(scores))
     none_chosen = scores | {"selected": [0, 0]}
     assert "examples (logarithmic)" in words(scores_figure(none_chosen))
+
+
+RANGES = [
+    (-0.5, 0.5),  # all scores are 0
+    (0.0, 0.0),
+    (1e30, 1e30),
+    (1.0, 1.0 + 2.3e-16),
+    (0.0, 5e-324),
+    (1e-200, 2e-200),
+    (-1e200, 1e200),
+]
+
+
+@pytest.mark.parametrize(("low", "high"), RANGES)
+def test_scores_of_any_size(low, high):
+    """Warnings are errors here, those of a division by zero among them."""
+    scores = {"edges": [low, high], "scored": [20], "selected": [5]}
+    svg = scores_figure(scores)
+    assert "nan" not in svg
+    assert "inf" not in svg
+    sample = {"tokens": [5, 5], "score": [low, high], "selected": [True, False]}
+    svg = length_figure(sample)
+    assert "nan" not in svg
+    assert svg.count("fill-opacity: 0.6") == 2
+
+
+def test_neighboring_ticks_are_told_apart():
+    ends = 0.99981, 0.99986
+    edges = np.linspace(*ends, 6).tolist()
+    scores = {"edges": edges, "scored": [9] * 5, "selected": [1] * 5}
+    labels = [word for word in words(scores_figure(scores)) if word.startswith("0.99")]
+    assert len(labels) >= 3
+    assert len(set(labels)) == len(labels)
+
+
+def test_ticks_have_four_digits_and_a_minus_sign():
+    scores = {"edges": [-0.5, 0.0, 0.5], "scored": [9, 9], "selected": [1, 1]}
+    assert {"−0.25", "0.25"} <= set(words(scores_figure(scores)))
 
 
 def test_length_has_one_mark_per_example():

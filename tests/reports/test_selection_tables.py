@@ -58,6 +58,13 @@ def test_summary_says_it_all():
         assert line.split()[-1] == row.ratio
 
 
+def test_summary_of_dualsft_tells_the_mask():
+    text = squeeze(printed(selection_run("dualsft")))
+    assert "The mask keeps 12,288 of 122,880 parameters (10.0%)." in text
+    assert "trained on 80 examples of the pool" in text
+    assert "mask" not in printed(selection_run("less"))
+
+
 def test_summary_of_a_bare_run():
     text = printed(bare_run())
     assert "shortlisted" not in text

@@ -4,10 +4,10 @@ import pytest
 from ntkjax.errors import InputError
 from ntkjax.selection.ranking import (
     check_budget,
+    num_within_tokens,
     ranking,
     ranks,
     top,
-    top_within_tokens,
 )
 
 
@@ -56,10 +56,12 @@ def test_impossible_budgets(budget, message):
 )
 def test_token_budget_takes_the_longest_prefix(budget, expected):
     tokens = np.array([70, 20, 5, 10, 1])  # row 0 does not fit into 99; row 4 would
-    assert top_within_tokens(SCORES, tokens, budget).tolist() == expected
+    order = ranking(SCORES)
+    number = num_within_tokens(tokens[order], budget)
+    assert order[:number].tolist() == expected
 
 
 def test_token_budget_below_the_first_example():
     message = r"--budget-tokens 19: the highest-ranked example alone has 20; raise it\."
     with pytest.raises(InputError, match=message):
-        top_within_tokens(SCORES, np.full(5, 20), 19)
+        num_within_tokens(np.full(5, 20), 19)

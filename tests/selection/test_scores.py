@@ -176,5 +176,5 @@ def test_an_overflow_of_the_sum_alone_says_so():
 
 
 def test_an_empty_domain_is_refused():
-    with pytest.raises(ValueError, match="no domain examples"):
+    with pytest.raises(ValueError, match="no examples"):
         domain_direction(BASE, kernel_named("summed"), THETA, [], batching())

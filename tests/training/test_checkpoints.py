@@ -105,7 +105,11 @@ def test_identity_follows_everything_that_decides():
         (model, theta, [[other_targets, *EXAMPLES[1:5]], EXAMPLES[5:]], settings()),
         (model, theta, data, settings(learning_rate=0.5)),
     ]
-    hashes = [training_identity(*arguments) for arguments in (same, *different)]
+    mask = {name: np.ones(leaf.shape, bool) for name, leaf in theta.items()}
+    other_mask = {**mask, "model.layers.0.mlp.up_proj.lora_A": np.zeros((2, 12), bool)}
+    masked = [(*same, mask), (*same, other_mask)]
+    runs = (same, *different, *masked)
+    hashes = [training_identity(*arguments) for arguments in runs]
     assert len(set(hashes)) == len(hashes)
     assert training_identity(*same) == hashes[0]
     json.dumps(hashes)

@@ -12,6 +12,7 @@ from ntkjax.errors import InputError
 from ntkjax.training import programs
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.plan import Plan
+from tests.problems import random_model, tiny_config
 from tests.training.problem import (
     EXAMPLES,
     MAX_LENGTH,
@@ -210,3 +211,110 @@ def test_targets_are_needed():
     for named in ({"sources": ([bad],)}, {"validation": [bad]}):
         with pytest.raises(InputError, match="no token to predict"):
             train(**named)
+
+
+MASKED = {"weight_decay": 0.1, "max_grad_norm": 0.05, "learning_rate": 3e-2}
+
+
+def random_mask(seed: int = 0, share: float = 0.4) -> dict:
+    rng = np.random.default_rng(seed)
+    _, theta = small_model()
+    return {name: rng.random(leaf.shape) < share for name, leaf in theta.items()}
+
+
+def test_masked_coordinates_keep_their_bits_and_all_others_move():
+    _, theta = small_model()
+    mask = random_mask()
+    found = train(changes=MASKED, mask=mask)
+    assert found.history[0]["gradient_norm"] > MASKED["max_grad_norm"]
+    for name, leaf in theta.items():
+        before, after = (
+            np.asarray(a).view(np.int32) for a in (leaf, found.theta[name])
+        )
+        assert ((before == after) == ~mask[name]).all(), name
+
+
+def test_a_mask_of_all_ones_changes_nothing():
+    """The program has selects in it and is fused otherwise: a bit of rounding in the
+    first step, which Adam magnifies in the next ones."""
+    everything = random_mask(share=2)
+    for steps, tolerance in ((1, 1e-7), (5, 1e-4)):
+        changes = MASKED | {"steps": steps}
+        found, expected = (
+            train(changes=changes, mask=everything),
+            train(changes=changes),
+        )
+        for name, leaf in expected.theta.items():
+            np.testing.assert_allclose(
+                found.theta[name], leaf, rtol=tolerance, atol=tolerance
+            )
+
+
+def test_a_masked_training_resumed_is_undisturbed(tmp_path, monkeypatch):
+    monkeypatch.setattr("ntkjax.training.checkpoints._SHARE", 0)
+    named = {"changes": MASKED | {"steps": 8}, "mask": random_mask()}
+    expected = train(**named)
+    saving = {"checkpoints": tmp_path / "checkpoints", "save_every": 3}
+    with pytest.raises(Interruption):
+        train(**named, **saving, record=interrupt_at(5))
+    assert_same(train(**named, **saving), expected)
+    for other in ({"mask": random_mask(seed=1)}, {"mask": None}):
+        with pytest.raises(InputError, match="checkpoints of another training"):
+            train(**(named | other), **saving)
+
+
+def test_another_mask_is_not_compiled_again(monkeypatch):
+    own = {"beta1": 0.86}  # no other test has this program
+    train(changes=own, mask=random_mask())
+
+    def traced(*arguments):
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(programs, "loss_sums", traced)
+    train(changes=own, mask=random_mask(seed=1))
+
+
+def test_a_mask_of_another_theta_is_refused():
+    mask = random_mask()
+    name = next(iter(mask))
+    for bad in ({**mask, name: mask[name].T}, {**mask, "other": mask[name]}, {}):
+        with pytest.raises(ValueError, match="names and shapes"):
+            train(mask=bad)
+
+
+def test_states_are_observed_after_each_step_and_before_saving(tmp_path, monkeypatch):
+    monkeypatch.setattr("ntkjax.training.checkpoints._SHARE", 0)
+    folder, states, saved = tmp_path / "checkpoints", [], []
+
+    def observe(state):
+        states.append(state)
+        saved.append({path.name for path in folder.iterdir() if path.name.isdigit()})
+        if len(states) == 6:
+            raise Interruption
+
+    named = {"validation": EXAMPLES[8:], "validate_every": 2, "changes": {"steps": 8}}
+    saving = {"checkpoints": folder, "save_every": 3}
+    with pytest.raises(Interruption):
+        train(**named, **saving, observe=observe)
+    assert saved[2:4] == [set(), {"3"}]
+    found = train(**named, **saving, observe=observe)
+    assert [state.step for state in states] == [1, 2, 3, 4, 5, 6, 4, 5, 6, 7, 8]
+    assert [state.history for state in states[-1:]] == [found.history]
+    jax.tree.map(np.testing.assert_array_equal, states[-1].theta, found.theta)
+    jax.tree.map(np.testing.assert_array_equal, states[3].moments, states[6].moments)
+    assert states[1].history[-1]["validation_loss"] is not None
+    assert Plan([EXAMPLES], settings(), 0).steps_per_epoch == 3
+
+
+def test_all_weights_train_and_a_mask_holds_for_them():
+    model, theta = random_model(tiny_config(num_layers=1, tie_embeddings=True), None)
+    rng = np.random.default_rng(0)
+    mask = {name: rng.random(leaf.shape) < 0.5 for name, leaf in theta.items()}
+    changes = settings(steps=30, **MASKED)
+    named = {"seed": 0, "max_length": MAX_LENGTH, "mesh": data_mesh(2)}
+    found = train_adapter(model, theta, [EXAMPLES], changes, mask=mask, **named)
+    before, after = (float(mean_loss(model, t, EXAMPLES)) for t in (theta, found.theta))
+    assert after < 0.9 * before
+    for name, leaf in theta.items():
+        kept = np.asarray(leaf)[~mask[name]]
+        np.testing.assert_array_equal(np.asarray(found.theta[name])[~mask[name]], kept)

@@ -1,5 +1,7 @@
 """Losses and steps against float64, one example and one parameter after the other."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,18 +49,19 @@ def dense_gradient(model, theta, examples):
         return {k: np.asarray(v) for k, v in jax.grad(loss)(theta).items()}
 
 
-def take_step(model, theta, examples, layout):
+def take_step(model, theta, examples, layout, constants=CONSTANTS, mask=None):
     mesh = data_mesh(layout.num_devices)
     rows = fill_rows(examples, layout, MAX_LENGTH)
-    moments = CONSTANTS.start(theta)
-    model, theta, moments = replicate((model, theta, moments), mesh)
-    return step_program(mesh, CONSTANTS)(
+    moments = constants.start(theta)
+    model, theta, moments, mask = replicate((model, theta, moments, mask), mesh)
+    return step_program(mesh, constants)(
         model,
         theta,
         moments,
         put_rows(rows, mesh),
         np.float32(RATE),
         np.float32(num_targets(rows)),
+        mask,
     )
 
 
@@ -171,3 +174,32 @@ def test_a_frozen_model_in_bfloat16_trains_in_float32():
     leaves = [*after.values(), *optax.tree.get(moments, "nu").values()]
     assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
     assert np.isfinite(float(norm))
+
+
+def test_a_masked_step_is_adamw_on_the_masked_gradient():
+    """Clipped by the norm of what is left, so that a forgotten coordinate shows in the
+    others. Weight decay would move the masked ones."""
+    constants = dataclasses.replace(CONSTANTS, weight_decay=0.1, max_grad_norm=0.05)
+    model, theta = small_model()
+    rng = np.random.default_rng(0)
+    mask = {name: rng.random(leaf.shape) < 0.4 for name, leaf in theta.items()}
+    layout = Layout(1, 4, 2)
+    after, moments, norm, _ = take_step(
+        model, theta, EXAMPLES[:4], layout, constants, mask
+    )
+    gradient = dense_gradient(model, theta, EXAMPLES[:4])
+    gradient = {name: mask[name] * leaf for name, leaf in gradient.items()}
+    size = np.sqrt(sum(np.sum(leaf**2) for leaf in gradient.values()))
+    assert size > constants.max_grad_norm
+    assert float(norm) == pytest.approx(size, rel=1e-5)
+    expected = adamw(theta, [gradient], constants)
+    expected = {n: np.where(mask[n], expected[n], theta[n]) for n in theta}
+    assert normwise(change(after, theta), change(expected, theta)) < 1e-3
+    for name, leaf in theta.items():
+        out = ~mask[name]
+        for moment in ("mu", "nu"):
+            assert not np.asarray(optax.tree.get(moments, moment)[name])[out].any()
+        np.testing.assert_array_equal(
+            np.asarray(after[name])[out].view(np.int32),
+            np.asarray(leaf)[out].view(np.int32),
+        )

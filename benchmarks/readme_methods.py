@@ -1,0 +1,138 @@
+"""Tables of the README about methods of selection, from results files."""
+
+from ntkjax.reports.numbers import error_text, interval_text, share_text
+
+
+def methods(result: dict) -> str:
+    """Every method in the small world: needed skills, and accuracy beside random."""
+    domains, gains = result["domains"], result["differences"]
+    heads = [f"{name}: needed [95%] | {name}: gain [95%]" for name in domains]
+    rows = [f"| chosen by | {' | '.join(heads)} |", "|---|" + "---:|---:|" * len(heads)]
+    for name in next(iter(domains.values())):
+        cells = [name]
+        for domain, found in domains.items():
+            share, gain = found[name]["share"], gains[domain].get(name)
+            cells.append("" if share is None else points(share, 0))
+            cells.append("" if gain is None else _signed_points(gain))
+        rows.append(f"| {' | '.join(cells)} |")
+    settings = result["settings"]
+    rows += [
+        "",
+        f"(Percent of {settings['budget']} chosen examples that teach a needed skill, "
+        "and points of accuracy after fine-tuning above those of the random choice; "
+        f"means over {len(settings['seeds'])} worlds, differences world by world. "
+        "`benchmarks/results/methods.json`.)",
+    ]
+    return "\n".join(rows)
+
+
+def real_methods(result: dict) -> str:
+    """What every method costs and chooses on real text."""
+    rows = [
+        "| method | seconds | peak MiB | Spearman of length and score | largest source "
+        "| most alike |",
+        "|---|---:|---:|---:|---|---|",
+    ]
+    for name in result["order"]:
+        run, alike = result["methods"][name], result["overlap"][name]
+        source, number = max(run["sources"].items(), key=lambda item: item[1])
+        other = max(alike, key=lambda method: alike[method])
+        cells = (
+            name,
+            f"{run['seconds']:.0f}",
+            f"{run['peak_mib']:,}",
+            share_text(run["length_score_spearman"]),
+            f"{source} {100 * number / sum(run['sources'].values()):.0f}%",
+            f"{other} {share_text(alike[other])}",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    rows += [
+        "",
+        "(In the order in which they ran and shared passes: the first to need one pays "
+        f"for it. Alike: Jaccard index, by chance {result['chance_overlap']:.2f}. On "
+        f"{result['device']}; `benchmarks/results/real_methods.json`.)",
+    ]
+    return "\n".join(rows)
+
+
+def dualsft(result: dict) -> str:
+    """DualSFT's arms on real text, and how well its surrogate foresees them."""
+    rows = [
+        "| examples | parameters | target loss | general loss | accuracy [95%] "
+        "| NLL per token [95%] | I1 |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for arm in result["arms"]:
+        cells = (
+            arm["data"],
+            "all" if arm["mask"] is None else f"{arm['mask']} mask",
+            f"{arm['validation']['change']:+.3f}",
+            f"{arm['retention']['change']:+.3f}",
+            points(arm["overall"]["accuracy"]),
+            interval_text(arm["overall"]["nll"]),
+            f"{arm['gains']['I1']:.2g}",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    base, settings = result["base"], result["settings"]
+    rows += [
+        f"| none | none | | | {points(base['accuracy'])} "
+        f"| {interval_text(base['nll'])} | |",
+        "",
+        f"({settings['budget']} of the pool's examples, "
+        f"{100 * settings['mask_share']:.0f}% of the adapter's parameters; losses are "
+        f"changes by fine-tuning. {_surrogate(result)} On {result['device']}; "
+        "`benchmarks/results/dualsft.json`.)",
+    ]
+    return "\n".join(rows)
+
+
+def _surrogate(result: dict) -> str:
+    """What was predicted, beside what was measured."""
+    first = result["arms"][0]
+    steps = ", ".join(
+        f"{share_text(row['ratio'])} at η = {row['step']:g}"
+        for row in first["single_steps"]
+    )
+    found = result["agreement"]["masked"]
+    facts = result["selections"]
+    text = (
+        f"Spearman of I1 and the fall of the target loss over the {found['arms']} "
+        f"masked arms: {share_text(found['I1'])}. A single step on the first arm "
+        f"changes the target loss by this share of what I1 predicts: {steps}. The "
+        f"second-order term is {error_text(facts['dualsft']['second_to_first'])} of "
+        "the first-order one."
+    )
+    if "two rounds" in facts:
+        text += _rounds(facts["two rounds"]["rounds"])
+    if any(arm["share_in_B"] == 0 for arm in result["arms"]):
+        text += " A mask with nothing of B, which starts at zero, trains nothing."
+    return text
+
+
+def _rounds(rounds: list[dict]) -> str:
+    """I1 round by round, and what the rounds left as it was."""
+    gains = ", ".join(f"{row['I1']:.2g}" for row in rounds)
+    parts = [("examples", "jaccard_data"), ("parameters", "jaccard_parameters")]
+    kept = " and ".join(
+        f"{', '.join(share_text(row[key]) for row in rounds[1:])} of the {name}"
+        for name, key in parts
+    )
+    return (
+        f" I1 at the start and after each round: {gains}; Jaccard index with the "
+        f"round before: {kept}."
+    )
+
+
+def points(estimate: dict, digits: int = 1) -> str:
+    """A share with its interval, in percent."""
+    low, high = max(estimate["low"], 0), min(estimate["high"], 1)
+    value, low, high = (
+        f"{100 * share:.{digits}f}" for share in (estimate["value"], low, high)
+    )
+    return f"{value} [{low}, {high}]"
+
+
+def _signed_points(estimate: dict) -> str:
+    """A difference of shares with its interval, in points."""
+    value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"

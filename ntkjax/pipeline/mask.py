@@ -1,0 +1,49 @@
+"""`ntkjax mask`: a mask of any budget from saved scores, without the model."""
+
+from typing import NamedTuple
+
+from ntkjax.errors import InputError
+from ntkjax.models.mask import count_kept, write_mask
+from ntkjax.models.parameter_scores import read_parameter_scores
+from ntkjax.pipeline.mask_settings import MaskSettings, check_mask_settings
+from ntkjax.pipeline.select_outputs import PARAMETERS
+from ntkjax.selection.masks import magnitude_mask, mask_of, random_mask
+
+
+class MaskRun(NamedTuple):
+    """How many parameters a mask keeps, and of how many."""
+
+    kept: int
+    of: int
+
+
+def run_mask(settings: MaskSettings) -> MaskRun:
+    """Cuts the mask and writes it. The same settings give the same file.
+
+    Raises:
+        InputError: If the scores cannot be read, or the budget does not fit them.
+    """
+    check_mask_settings(settings)
+    path = settings.scores
+    if path.is_dir():
+        path = path / PARAMETERS
+    if not path.exists():
+        raise InputError(
+            f"--scores {settings.scores}: there is no {path.name}; expected a run of "
+            "`ntkjax select --method dualsft`."
+        )
+    scores, values, facts = read_parameter_scores(path)
+    if settings.kind == "score":
+        mask = mask_of(scores, settings.mask)
+    elif settings.kind == "magnitude":
+        mask = magnitude_mask(values, settings.mask)
+    else:
+        shapes = {name: leaf.shape for name, leaf in values.items()}
+        mask = random_mask(shapes, settings.mask, settings.seed)
+    try:
+        write_mask(settings.out, mask, facts)
+    except OSError as error:
+        raise InputError(
+            f"--out {settings.out}: cannot be written: {error}."
+        ) from error
+    return MaskRun(count_kept(mask), sum(leaf.size for leaf in mask.values()))

@@ -1,0 +1,45 @@
+"""Settings of `ntkjax mask`, and the checks that need no file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ntkjax.errors import InputError
+from ntkjax.selection.options import MaskOptions, check_mask_options
+
+
+KINDS = ("score", "magnitude", "random")
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """Which parameters are worth training? A mask, cut from scores without the model.
+
+    Attributes:
+        scores: Run directory of `ntkjax select --method dualsft`, or its
+            parameters.safetensors.
+        out: The mask file to write, such as mask.safetensors.
+        kind: score (DualSFT's), magnitude (the largest parameters) or random, both as
+            controls.
+        mask: How many, and what is kept or left as a whole.
+        seed: Of the kind random.
+    """
+
+    scores: Path
+    out: Path
+    kind: str = "score"
+    mask: MaskOptions = field(default_factory=MaskOptions)
+    seed: int = 0
+
+
+def check_mask_settings(settings: MaskSettings) -> None:
+    """Raises `InputError` for a value that no mask can have."""
+    if settings.kind not in KINDS:
+        raise InputError(f"--kind {settings.kind}: expected one of {', '.join(KINDS)}.")
+    if settings.mask.share is None and settings.mask.budget is None:
+        raise InputError(
+            "--mask.share or --mask.budget: give one of them, the share or the number "
+            "of parameters to keep."
+        )
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+    check_mask_options(settings.mask)

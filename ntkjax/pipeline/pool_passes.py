@@ -1,0 +1,210 @@
+"""Passes over a pool on disk: cut into shards, kept, shared by jobs and by runs.
+
+A pass lies under `STAGES/NAME-HASH`; the hash is that of everything that decides its
+numbers. Methods, budgets and runs that need the same pass find it there. Independent
+jobs share its shards out.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64
+
+from ntkjax.data.examples import Example
+from ntkjax.data.pool import Pool
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.models.text_encoder import TextEncoder
+from ntkjax.pipeline.progress import progress
+from ntkjax.selection.problem import Compute
+from ntkjax.store.shards import ShardedPass, config_hash, part_of
+
+
+_BLOCK = 4096
+
+
+class Unfinished(Exception):
+    """A pass of which other jobs still have shards to write.
+
+    Attributes:
+        what: The pass.
+        missing: Shards that are not there yet.
+        total: Shards in all.
+    """
+
+    def __init__(self, what: str, missing: int, total: int):
+        super().__init__(f"{what}: {missing} of {total} shards are missing")
+        self.what, self.missing, self.total = what, missing, total
+
+
+@dataclass(frozen=True, eq=False)
+class StoredColumns:
+    """A finished pass; see `ntkjax.selection.problem.Columns`."""
+
+    store: ShardedPass
+
+    def column(self, name: str) -> np.ndarray:
+        return np.concatenate(list(self.tiles(name)))
+
+    def tiles(self, name: str) -> Iterator[np.ndarray]:
+        for shard in range(self.store.num_shards):
+            yield self.store.read(shard)[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """Where passes are kept, and which part of them is ours.
+
+    Attributes:
+        folder: One for all passes.
+        decides: What decides the numbers of every pass: model, pool, precision.
+        rows_per_shard: Rows of each shard.
+        part: (i, n): shards i, i + n, ... are ours.
+    """
+
+    folder: Path
+    decides: dict[str, Any]
+    rows_per_shard: int
+    part: tuple[int, int] = (1, 1)
+
+    def path(self, name: str, decides: Mapping[str, Any]) -> tuple[Path, str]:
+        """The folder of a stage, and the hash of what decides it."""
+        identity = config_hash({**self.decides, **decides, "stage": name})
+        return self.folder / f"{name.replace(' ', '-')}-{identity[:16]}", identity
+
+
+class PoolCandidates:
+    """Rows of a pool as candidates; see `ntkjax.selection.problem.Candidates`.
+
+    Every pass notes the length of each text beside what it computes.
+
+    Args:
+        pool: The pool.
+        encode: Examples to tokens.
+        stages: Where passes are kept.
+
+    Attributes:
+        rows: Rows of the pool, ascending.
+    """
+
+    def __init__(self, pool: Pool, encode: TextEncoder, stages: Stages):
+        self.rows: Int64[np.ndarray, " k"] = np.arange(len(pool), dtype=np.int64)
+        self._pool, self._encode, self._stages = pool, encode, stages
+        self._noted: StoredColumns | None = None
+        self._lengths: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def lengths(self) -> Int32[np.ndarray, " k"]:
+        return self._measured()[0]
+
+    def was_cut(self) -> Bool[np.ndarray, " k"]:
+        """Whether each was longer than the limit."""
+        return self._measured()[1]
+
+    def limited_to(self, positions: Int64[np.ndarray, " n"]) -> "PoolCandidates":
+        """Some of the candidates, in pool order."""
+        positions = np.sort(positions)
+        found = PoolCandidates(self._pool, self._encode, self._stages)
+        found.rows = self.rows[positions]
+        found._lengths = self.lengths()[positions], self.was_cut()[positions]
+        return found
+
+    def texts(self) -> Iterator[list[Example]]:
+        for start in range(0, len(self), _BLOCK):
+            yield self._pool.read(self.rows[start : start + _BLOCK])
+
+    def read(self, positions: Int64[np.ndarray, " n"]) -> list[TokenizedExample]:
+        return self._encode(self._pool.read(self.rows[positions]))
+
+    def compute(
+        self, name: str, decides: Mapping[str, Any], compute: Compute
+    ) -> StoredColumns:
+        """As `Candidates.compute`.
+
+        Raises:
+            Unfinished: If shards of other parts are missing at the end.
+        """
+
+        def noted(texts: list[TokenizedExample], advance) -> dict[str, np.ndarray]:
+            tokens = np.array([len(text.tokens) for text in texts], np.int32)
+            was_cut = np.array([text.was_cut for text in texts])
+            return {**compute(texts, advance), "tokens": tokens, "was_cut": was_cut}
+
+        found = StoredColumns(self._run(name, decides, noted, rows_each=None))
+        self._noted = self._noted or found
+        return found
+
+    def reduce(
+        self, name: str, decides: Mapping[str, Any], compute: Compute
+    ) -> dict[str, np.ndarray]:
+        """As `Candidates.reduce`. The sum of each shard is kept in float32.
+
+        Raises:
+            Unfinished: If shards of other parts are missing at the end.
+        """
+
+        def summed(texts: list[TokenizedExample], advance) -> dict[str, np.ndarray]:
+            return {name: sums[None] for name, sums in compute(texts, advance).items()}
+
+        store = self._run(name, decides, summed, rows_each=1)
+        total: dict[str, np.ndarray] = {}
+        for shard in range(store.num_shards):
+            for key, value in store.read(shard).items():
+                total[key] = total.get(key, 0) + value[0].astype(np.float64)
+        return total
+
+    def _measured(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens and cuts, from any pass over all; from one of its own if need be."""
+        if self._lengths is None:
+            columns = self._noted or self.compute("lengths", {}, _nothing)
+            self._lengths = columns.column("tokens"), columns.column("was_cut")
+        return self._lengths
+
+    def _run(
+        self,
+        name: str,
+        decides: Mapping[str, Any],
+        compute: Compute,
+        *,
+        rows_each: int | None,
+    ) -> ShardedPass:
+        """Computes the shards of our part that are not there.
+
+        Args:
+            name: Of the pass.
+            decides: What decides its numbers.
+            compute: Arrays of a shard.
+            rows_each: Rows that each shard stores, if not one per candidate.
+        """
+        stages = self._stages
+        rows = hashlib.sha256(self.rows.tobytes()).hexdigest()
+        size = stages.rows_per_shard
+        folder, identity = stages.path(name, {**decides, "rows": rows, "size": size})
+        cuts = ShardedPass(folder, len(self), size, identity)
+        store = cuts
+        if rows_each is not None:
+            num_rows = cuts.num_shards * rows_each
+            store = ShardedPass(folder, num_rows, rows_each, identity)
+        mine = part_of(store.missing(), *stages.part)
+        if mine:
+            total = sum(len(cuts.rows(shard)) for shard in mine)
+            with progress(name, total, "examples") as advance:
+                for shard in mine:
+                    part = cuts.rows(shard)
+                    texts = self.read(np.arange(part.start, part.stop))
+                    store.write(shard, compute(texts, advance))
+        missing = store.missing() if stages.part[1] > 1 else []
+        if missing:
+            raise Unfinished(name, len(missing), store.num_shards)
+        return store
+
+
+def _nothing(texts: list[TokenizedExample], advance) -> dict[str, np.ndarray]:
+    """Computes nothing: a pass for the lengths alone."""
+    advance(len(texts))
+    return {}

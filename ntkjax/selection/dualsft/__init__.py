@@ -1,0 +1,1 @@
+"""DualSFT (arXiv 2605.06166): data and parameters from one matrix of gradients."""

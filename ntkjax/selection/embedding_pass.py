@@ -1,0 +1,102 @@
+"""Embeddings of target and candidates, and what cosines between them say.
+
+The candidates' embeddings stay where their pass keeps them; they are read in tiles, and
+no [n, k] matrix of cosines is held.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int64
+
+from ntkjax.devices.mesh import replicate
+from ntkjax.selection.embeddings import embeddings
+from ntkjax.selection.problem import Columns, Problem
+from ntkjax.selection.shortlist import Votes, reverse_knn
+
+
+_COLUMN = "embedding"
+_DECIMALS = 10
+_ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Embeddings of both sides.
+
+    Attributes:
+        target: Of the target examples.
+        columns: The candidates' pass.
+    """
+
+    target: Float32[np.ndarray, "n d"]
+    columns: Columns
+
+    def tiles(self) -> Iterator[Float[np.ndarray, "_ d"]]:
+        """The candidates' embeddings in order, a few thousand at a time."""
+        for tile in self.columns.tiles(_COLUMN):
+            for start in range(0, len(tile), _ROWS):
+                yield tile[start : start + _ROWS]
+
+    def votes(self, num_neighbors: int) -> Votes:
+        """Votes and mean cosine of every candidate; see `reverse_knn`."""
+        return reverse_knn(self.target, self.tiles(), num_neighbors)
+
+    def cosines(self) -> Iterator[Float64[np.ndarray, "n _"]]:
+        """Cosines of target examples and candidates, a tile of candidates at a time.
+
+        Rounded to 1e-10, so that equal candidates tie however tiles are cut.
+        """
+        target = unit_rows(self.target)
+        for tile in self.tiles():
+            yield np.round(target @ unit_rows(tile).T, _DECIMALS)
+
+    def features(
+        self, positions: Int64[np.ndarray, " n"]
+    ) -> Float32[np.ndarray, "n d"]:
+        """Embeddings of some candidates, of length 1: inner products are cosines."""
+        found = np.zeros((len(positions), self.target.shape[1]), np.float32)
+        start = 0
+        for tile in self.tiles():
+            here = (start <= positions) & (positions < start + len(tile))
+            found[here] = unit_rows(tile[positions[here] - start])
+            start += len(tile)
+        return found
+
+
+def embedded(problem: Problem, pooling: str) -> Embedded:
+    """Embeddings h̄ at the end of the warm-up, of target and candidates.
+
+    Cost: F per example without the head, unless the candidates' pass is there already.
+
+    Args:
+        problem: The problem; its batching's own pooling plays no part.
+        pooling: One of `ntkjax.data.batches.POOLINGS`.
+
+    Raises:
+        InputError: If an embedding is not finite; the example is named.
+    """
+    snapshot = problem.snapshot
+    batching = replace(problem.batching, pooling=pooling, length_normalize=True)
+    model, theta = replicate((problem.model, snapshot.theta), batching.mesh)
+
+    def compute(examples, advance) -> dict[str, np.ndarray]:
+        found = embeddings(model, theta, examples, batching, advance=advance)
+        return {_COLUMN: found}
+
+    decides = {"theta": snapshot.identity, "pooling": pooling}
+    columns = problem.candidates.compute("embeddings", decides, compute)
+    target = embeddings(model, theta, problem.target_tokens, batching)
+    return Embedded(target, columns)
+
+
+def unit_rows(vectors: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
+    """The vectors divided by their lengths; zero vectors stay.
+
+    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6, 0.8], [0.0, 0.0]]
+    """
+    wide = vectors.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.where(lengths == 0, 1, lengths)

@@ -1,0 +1,82 @@
+"""Passes over candidates that several methods on loss gradients share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import replicate
+from ntkjax.math.seeds import stream
+from ntkjax.notation import Theta
+from ntkjax.outputs.loss import Loss
+from ntkjax.selection.gradient_sums import HostTree, to_float32
+from ntkjax.selection.loss_gradients import (
+    fisher_diagonal,
+    loss_products,
+    mean_loss_gradient,
+)
+from ntkjax.selection.problem import Advance, Problem
+
+
+def target_gradient(problem: Problem) -> HostTree:
+    """The mean of ∇ℓ over the target, at the end of the warm-up."""
+    return mean_loss_gradient(
+        Loss(problem.model),
+        problem.snapshot.theta,
+        problem.target_tokens,
+        problem.batching,
+    )
+
+
+def candidate_products(
+    problem: Problem, direction: Theta | HostTree, decides: Mapping[str, Any]
+) -> Float64[np.ndarray, " k"]:
+    """⟨∇ℓ(x), u⟩ of every candidate, at the end of the warm-up; the pass is kept.
+
+    Args:
+        problem: Its snapshot, candidates and batches are used.
+        direction: u.
+        decides: What decides the direction beyond the snapshot, as plain values.
+            Equal directions must have equal values: then they share the pass.
+    """
+    held = Loss(problem.model), problem.snapshot.theta, to_float32(direction)
+    batching = problem.batching
+    f, theta, along = replicate(held, batching.mesh)
+
+    def compute(
+        examples: list[TokenizedExample], advance: Advance
+    ) -> dict[str, np.ndarray]:
+        found = loss_products(f, theta, along, examples, batching, advance)
+        return {"product": found}
+
+    everything = {"snapshot": problem.snapshot.identity, **decides}
+    found = problem.candidates.compute("loss products", everything, compute)
+    return found.column("product").astype(np.float64)
+
+
+def candidates_fisher(
+    problem: Problem,
+) -> tuple[HostTree, tuple[TokenizedExample, ...]]:
+    """The Fisher diagonal over candidates drawn at random, and these candidates."""
+    drawn = draw_candidates(problem, problem.options.fisher.examples, "fisher")
+    f, theta = Loss(problem.model), problem.snapshot.theta
+    return fisher_diagonal(f, theta, drawn, problem.batching), drawn
+
+
+def draw_candidates(
+    problem: Problem, count: int, use: str
+) -> tuple[TokenizedExample, ...]:
+    """Candidates drawn without replacement, in pool order; all if there are fewer.
+
+    Args:
+        problem: Its seed decides the draw.
+        count: How many.
+        use: What for; every use has draws of its own.
+    """
+    total = len(problem.candidates)
+    rng = np.random.default_rng(stream(problem.seed, use))
+    drawn = rng.choice(total, min(count, total), replace=False)
+    positions = np.sort(drawn).astype(np.int64)
+    return tuple(problem.candidates.read(positions))

@@ -1,0 +1,250 @@
+"""From scores of parameters to a mask: which of them a training may move.
+
+A parameter, or a group of them that is kept or left as a whole, is the better the
+higher its score; a group's is the mean over its parameters. Equal ones go in the order
+of names, and within an array in row-major order.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Shaped
+
+from ntkjax.errors import InputError
+from ntkjax.models.mask import Mask
+from ntkjax.selection.options import MaskOptions
+
+
+_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+_MODULES = {"embed_tokens": "embed", "lm_head": "head"}
+_RANDOM = 41
+
+
+def is_asked_for(options: MaskOptions) -> bool:
+    """Whether the options say how large a mask should be."""
+    return options.share is not None or options.budget is not None
+
+
+def mask_of(scores: Mapping[str, np.ndarray], options: MaskOptions) -> Mask:
+    """The mask that keeps the highest scores within the budget.
+
+    Element by element exactly k are kept. Of groups the best are kept as long as they
+    fit; the first that does not ends it. Quotas, for elements only, set the best of
+    every layer and then of every projection aside before the rest is chosen.
+
+    Args:
+        scores: One for each parameter, by name.
+        options: Budget, granularity, quotas.
+
+    Returns:
+        Booleans like the scores, in their order.
+
+    Raises:
+        InputError: If the budget is above the number of parameters or below the best
+            group's, or if quotas are asked for together with groups.
+        ValueError: If a score is not finite or no budget is given.
+    """
+    shapes = {name: np.shape(scores[name]) for name in sorted(scores)}
+    joined = np.concatenate([np.ravel(scores[name]) for name in shapes], dtype="f8")
+    if not np.isfinite(joined).all():
+        raise ValueError("scores of parameters must be finite.")
+    is_by_element = options.granularity == "element"
+    best = _best_elements if is_by_element else _best_groups
+    mask = _unflattened(best(joined, shapes, options), shapes)
+    return {name: mask[name] for name in scores}
+
+
+def random_mask(
+    shapes: Mapping[str, tuple[int, ...]], options: MaskOptions, seed: int
+) -> Mask:
+    """A mask of random parameters, or groups, as a control. Errors: `mask_of`."""
+    rng = np.random.default_rng([seed, _RANDOM])
+    ordered = {name: shapes[name] for name in sorted(shapes)}
+    ids = group_ids(ordered, options.granularity)
+    draws = rng.random(int(ids.max()) + 1)
+    return mask_of(_unflattened(draws[ids], ordered), options)
+
+
+def magnitude_mask(theta: Mapping[str, np.ndarray], options: MaskOptions) -> Mask:
+    """The mask of the largest |θ|, as a control. Errors: `mask_of`."""
+    sizes = {name: np.abs(np.asarray(leaf)) for name, leaf in theta.items()}
+    return mask_of(sizes, options)
+
+
+def mask_budget(total: int, options: MaskOptions) -> int:
+    """K: the budget, or ⌊share · P⌋ and at least 1.
+
+    >>> mask_budget(100, MaskOptions(share=0.29))
+    29
+
+    Raises:
+        InputError: If there are fewer than K parameters.
+        ValueError: If the options say neither.
+    """
+    if options.budget is not None:
+        if options.budget > total:
+            raise InputError(
+                f"--mask.budget {options.budget}: there are only {total} parameters; "
+                f"expected at most {total}."
+            )
+        return options.budget
+    if options.share is None:
+        raise ValueError("a mask needs a share or a budget.")
+    return max(1, _part(options.share, total))
+
+
+def group_ids(
+    shapes: Mapping[str, tuple[int, ...]], granularity: str
+) -> Int64[np.ndarray, " P"]:
+    """The group of each parameter, numbered in the order in which they appear.
+
+    A row runs along the last axis of its array, and a vector is one row. A module has
+    the matrices of the same name in all layers, A and B together. Parameters outside
+    the layers are layers by themselves: embed, norms, head.
+    """
+    labels: dict[str, int] = {}
+    count, parts = 0, []
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        if granularity in ("element", "row"):
+            width = 1 if granularity == "element" or not shape else shape[-1]
+            parts.append(count + np.arange(size) // width)
+            count += size // width
+        else:
+            label = _label(name, granularity)
+            parts.append(np.full(size, labels.setdefault(label, len(labels))))
+    return np.concatenate(parts).astype(np.int64)
+
+
+def layer_of(name: str) -> str | None:
+    """The number of a parameter's layer; None outside the layers.
+
+    >>> layer_of("model.layers.3.mlp.up_proj.lora_A")
+    '3'
+    """
+    found = _LAYER.search(name)
+    return found and found[1]
+
+
+def module_of(name: str) -> str:
+    """The kind of module that a parameter belongs to.
+
+    >>> module_of("model.layers.3.mlp.up_proj.lora_A"), module_of("model.norm.weight")
+    ('up_proj', 'norms')
+    """
+    module = name.split(".")[-2:][0]
+    return "norms" if "norm" in module else _MODULES.get(module, module)
+
+
+def _label(name: str, granularity: str) -> str:
+    """The name of a parameter's matrix, module or layer."""
+    if granularity == "matrix":
+        return name
+    layer = layer_of(name) if granularity == "layer" else None
+    return layer or module_of(name)
+
+
+def _preference(
+    scores: Float64[np.ndarray, " q"], options: MaskOptions
+) -> Float64[np.ndarray, " q"]:
+    """What is kept first has the highest."""
+    signed = np.abs(scores) if options.sign == "absolute" else scores
+    return -signed if options.reverse else signed
+
+
+def _best_elements(
+    scores: Float64[np.ndarray, " P"],
+    shapes: Mapping[str, tuple[int, ...]],
+    options: MaskOptions,
+) -> Bool[np.ndarray, " P"]:
+    """The best elements, as many as the budget has, those of the quotas first.
+
+    A layer or projection with fewer elements than its part leaves the rest to all.
+    """
+    layers, projections, start = defaultdict(list), defaultdict(list), 0
+    for name, shape in shapes.items():
+        place = np.arange(start, start + math.prod(shape))
+        start += len(place)
+        if layer_of(name) is not None:
+            layers[layer_of(name)].append(place)
+        if module_of(name).endswith("_proj"):
+            projections[module_of(name)].append(place)
+    budget = mask_budget(len(scores), options)
+    preference = _preference(scores, options)
+    kept = np.zeros(len(scores), bool)
+    quotas = (options.layer_quota, layers), (options.module_quota, projections)
+    for quota, groups in quotas:
+        each = _part(quota, budget) // max(1, len(groups))
+        for places in groups.values():
+            _keep_best(kept, preference, np.concatenate(places), each)
+    left = budget - int(np.count_nonzero(kept))
+    _keep_best(kept, preference, np.arange(len(kept)), left)
+    return kept
+
+
+def _keep_best(
+    kept: Bool[np.ndarray, " P"],
+    preference: Float64[np.ndarray, " P"],
+    places: Int64[np.ndarray, " q"],
+    count: int,
+) -> None:
+    """Keeps `count` more elements of these places, or all that are left there."""
+    free = places[~kept[places]]
+    if count == 0:
+        return
+    if count < len(free):
+        values = preference[free]
+        least = np.partition(values, len(free) - count)[len(free) - count]
+        above, ties = free[values > least], free[values == least]
+        free = np.append(above, ties[: count - len(above)])
+    kept[free] = True
+
+
+def _best_groups(
+    scores: Float64[np.ndarray, " P"],
+    shapes: Mapping[str, tuple[int, ...]],
+    options: MaskOptions,
+) -> Bool[np.ndarray, " P"]:
+    """The best groups, up to the first that does not fit."""
+    if options.layer_quota or options.module_quota:
+        flag = "layer" if options.layer_quota else "module"
+        raise InputError(
+            f"--mask.{flag}-quota: expected --mask.granularity element, not "
+            f"{options.granularity}."
+        )
+    ids = group_ids(shapes, options.granularity)
+    sizes = np.bincount(ids)
+    means = np.bincount(ids, weights=scores) / sizes
+    order = np.argsort(-_preference(means, options), kind="stable")
+    budget = mask_budget(len(scores), options)
+    fitting = order[np.cumsum(sizes[order]) <= budget]
+    if not len(fitting):
+        given = "budget" if options.budget is not None else "share"
+        raise InputError(
+            f"--mask.{given} {getattr(options, given)}: the best "
+            f"{options.granularity} has {sizes[order[0]]} parameters and the smallest "
+            f"{sizes.min()}, the budget is {budget}; raise it, or use "
+            "--mask.granularity element."
+        )
+    return np.isin(ids, fitting)
+
+
+def _unflattened(
+    flat: Shaped[np.ndarray, " P"], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    """One vector for all arrays as arrays of these shapes, in their order."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = np.split(flat, ends[:-1])
+    return {
+        name: part.reshape(shape)
+        for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }
+
+
+def _part(share: float, total: int) -> int:
+    """⌊share · total⌋ of the share as it is written: 0.29 of 100 is 29."""
+    return int(Fraction(str(share)) * total)

@@ -1,0 +1,1 @@
+"""One method of selection per file, and the table of them."""

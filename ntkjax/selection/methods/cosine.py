@@ -1,0 +1,87 @@
+"""The mean cosine between a candidate's loss gradient and those of the target.
+
+    score(x) = (1/n) Σ_d cos(∇ℓ(x), ∇ℓ(d)) = ⟨∇ℓ(x), ū⟩ / ‖∇ℓ(x)‖
+    ū = (1/n) Σ_d ∇ℓ(d) / ‖∇ℓ(d)‖
+
+Nothing is sketched: the target enters through one direction. A gradient that is zero
+has cosine 0 with all.
+"""
+
+import jax
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import replicate
+from ntkjax.math.seeds import stream
+from ntkjax.math.sketches import SKETCHES
+from ntkjax.outputs.loss import Loss
+from ntkjax.selection.gradient_sketches import gradient_sketches, unit
+from ntkjax.selection.gradient_sums import HostTree, to_float32
+from ntkjax.selection.loss_gradients import (
+    gradient_norms,
+    gradient_products_and_norms,
+    hash_of,
+    loss_gradient_sum,
+)
+from ntkjax.selection.problem import Advance, Problem, Scored
+
+
+def score(problem: Problem) -> Scored:
+    """Scores at the end of the warm-up. Cost: F + B for each candidate, exact.
+
+    Features are sketched unit gradients of `--sketch.size` numbers each.
+
+    Raises:
+        InputError: If a gradient is not finite; the example is named.
+    """
+    held = Loss(problem.model), problem.snapshot.theta, to_float32(_direction(problem))
+    f, theta, direction = replicate(held, problem.batching.mesh)
+
+    def compute(
+        examples: list[TokenizedExample], advance: Advance
+    ) -> dict[str, np.ndarray]:
+        products, norms = gradient_products_and_norms(
+            f, theta, direction, examples, problem.batching, advance
+        )
+        return {"product": products, "norm": norms}
+
+    decides = {
+        "snapshot": problem.snapshot.identity,
+        "target": hash_of(problem.target_tokens),
+    }
+    found = problem.candidates.compute("unit gradient products", decides, compute)
+    products = found.column("product").astype(np.float64)
+    norms = found.column("norm").astype(np.float64)
+    return Scored(
+        products * _inverse(norms),
+        features=lambda positions: _features(problem, positions),
+        facts={"zero_gradients": int(np.count_nonzero(norms == 0))},
+    )
+
+
+def _direction(problem: Problem) -> HostTree:
+    """ū of the target."""
+    f, theta = Loss(problem.model), problem.snapshot.theta
+    target, batching = problem.target_tokens, problem.batching
+    norms = gradient_norms(f, theta, target, batching)
+    weights = _inverse(norms) / len(target)
+    return loss_gradient_sum(f, theta, target, batching, weights)
+
+
+def _inverse(norms: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """1 / norm, 0 for a norm of 0."""
+    return np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
+
+
+def _features(
+    problem: Problem, positions: Int64[np.ndarray, " n"]
+) -> Float32[np.ndarray, "n k"]:
+    """Sketches of the unit gradients of these candidates."""
+    f, theta = Loss(problem.model), problem.snapshot.theta
+    options = problem.options.sketch
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(theta))
+    key = jax.random.key(stream(problem.seed, "features"))
+    sketch = SKETCHES[options.kind](num_parameters, options.size, key)
+    examples = problem.candidates.read(positions)
+    return unit(gradient_sketches(f, theta, examples, problem.batching, sketch))

@@ -1,0 +1,126 @@
+"""DualSFT: which examples and which parameters help the validation loss.
+
+    score(x) = ⟨m⊙û, ∇ℓ(x)⟩,   û = v − κ c⊙Ḡ
+
+from the rows of the matrix û_j g_nj, with m = 1 unless the order says that parameters
+come first; a mask of parameters comes from its columns (arXiv 2605.06166). The target
+is the validation set. Differs from the paper's code: rows are exact for every
+parameter, where it leaves embeddings, norms and a tied head out and scores the best
+anew; nothing is rounded to half precision.
+"""
+
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from ntkjax.errors import InputError
+from ntkjax.math.trees import dot
+from ntkjax.models.mask import Mask, count_kept
+from ntkjax.selection.dualsft.rescoring import Choice, Sides, alternate
+from ntkjax.selection.dualsft.response import (
+    candidates_gradient,
+    check_response,
+    mean_gradient_of,
+    second_order_facts,
+    validation_response,
+)
+from ntkjax.selection.gradient_sums import HostTree
+from ntkjax.selection.loss_passes import candidate_products
+from ntkjax.selection.masks import is_asked_for, mask_budget, mask_of
+from ntkjax.selection.problem import Problem, Prospect, Scored
+
+
+def score(problem: Problem) -> Scored:
+    """Row scores at the end of the warm-up, with column scores and a mask beside them.
+
+    Cost: F + B for each candidate once, 2 F for each of its row scores (once, and once
+    more for every round), F + B for each chosen one.
+
+    Raises:
+        InputError: If the options ask for what cannot be, or a number is not finite.
+    """
+    check(problem.prospect)
+    response = validation_response(problem)
+    mean_gradient = candidates_gradient(problem)
+
+    def rows(direction: HostTree, mask: Mask | None) -> Float64[np.ndarray, " k"]:
+        own = {} if mask is None else {"mask": _mask_hash(mask)}
+        return candidate_products(problem, direction, response.decides | own)
+
+    def cut(scores: HostTree) -> Mask | None:
+        wanted = is_asked_for(problem.options.mask)
+        return mask_of(scores, problem.options.mask) if wanted else None
+
+    sides = Sides(
+        response.surrogate,
+        mean_gradient,
+        rows,
+        problem.pick,
+        lambda positions: mean_gradient_of(problem, positions),
+        cut,
+    )
+    options = problem.options.dualsft
+    choice, records = alternate(sides, options.order, options.rounds)
+    data, parameters = choice
+    facts = {
+        **response.facts,
+        **second_order_facts(response.surrogate, mean_gradient),
+        **_choice_facts(choice, mean_gradient),
+        "order": options.order,
+        "I1": records[-1]["I1"],
+        "I2": records[-1]["I2"],
+        "rounds": records,
+    }
+    kept = {f"score/{name}": leaf for name, leaf in parameters.scores.items()}
+    theta = problem.snapshot.theta
+    kept |= {f"theta/{name}": np.asarray(leaf) for name, leaf in theta.items()}
+    return Scored(data.scores, facts=facts, parameters=kept, mask=parameters.mask)
+
+
+def check(prospect: Prospect) -> None:
+    """Raises `InputError` for options that cannot be, before any work is done."""
+    options, mask = prospect.options.dualsft, prospect.options.mask
+    check_response(options, has_moments=prospect.has_moments)
+    if is_asked_for(mask):
+        shapes = prospect.model.theta_shapes.values()
+        mask_budget(sum(math.prod(shape) for shape in shapes), mask)
+        return
+    flag = None
+    if options.order != "one-shot":
+        flag = f"--dualsft.order {options.order}"
+    elif options.rounds:
+        flag = f"--dualsft.rounds {options.rounds}"
+    if flag:
+        raise InputError(f"{flag}: needs a mask; give --mask.share or --mask.budget.")
+
+
+def _choice_facts(choice: Choice, mean_gradient: HostTree) -> dict[str, Any]:
+    """Sizes, and whether rows and columns share the same total out.
+
+    The mean of the rows and the sum of the columns of (m⊙û)_j g_nj are the same number
+    but for rounding, for whatever mask the rows were scored under.
+    """
+    data, parameters = choice
+    columns, rows = dot(data.direction, mean_gradient), float(np.mean(data.scores))
+    mask = parameters.mask
+    return {
+        "num_parameters": sum(leaf.size for leaf in parameters.scores.values()),
+        "mask_parameters": None if mask is None else count_kept(mask),
+        "num_chosen": len(data.chosen),
+        "completeness": {
+            "columns": columns,
+            "rows": rows,
+            "difference": rows - columns,
+        },
+    }
+
+
+def _mask_hash(mask: Mask) -> str:
+    total = hashlib.sha256()
+    for name in sorted(mask):
+        total.update(name.encode())
+        total.update(np.packbits(mask[name]).tobytes())
+    return total.hexdigest()

@@ -1,0 +1,21 @@
+"""Embedding similarity: score(x) = (1/n) Σ_i cos(h̄(d_i), h̄(x))."""
+
+from ntkjax.selection.embedding_pass import embedded
+from ntkjax.selection.problem import Problem, Scored
+
+
+def score(problem: Problem) -> Scored:
+    """The mean cosine to the target examples; zero vectors have cosine 0.
+
+    Its features are the embeddings, of length 1. Cost: F per example.
+
+    Raises:
+        InputError: If an embedding is not finite; the example is named.
+    """
+    pooling = problem.options.embedding
+    found = embedded(problem, pooling)
+    return Scored(
+        found.votes(num_neighbors=1).similarity,
+        features=found.features,
+        facts={"pooling": pooling},
+    )

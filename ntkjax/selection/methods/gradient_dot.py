@@ -1,0 +1,24 @@
+"""Gradient dot product: would a step on the candidate lower the loss of the target?
+
+    score(x) = ⟨∇ℓ(x), v⟩,   v = (1/n) Σ_d ∇ℓ(d)
+
+To first order a step −η ∇ℓ(x) lowers the target's mean loss by η · score(x)
+(arXiv 2002.08484, at one checkpoint).
+"""
+
+from ntkjax.math.trees import norm
+from ntkjax.selection.loss_gradients import hash_of
+from ntkjax.selection.loss_passes import candidate_products, target_gradient
+from ntkjax.selection.problem import Problem, Scored
+
+
+def score(problem: Problem) -> Scored:
+    """Scores at the end of the warm-up. Cost: 2 F for each candidate, exact.
+
+    Raises:
+        InputError: If a gradient or a score is not finite; the example is named.
+    """
+    direction = target_gradient(problem)
+    decides = {"target": hash_of(problem.target_tokens)}
+    scores = candidate_products(problem, direction, decides)
+    return Scored(scores, facts={"target_gradient_norm": norm(direction)})

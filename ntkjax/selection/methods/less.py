@@ -1,0 +1,226 @@
+"""LESS: candidates whose Adam updates point where the target's gradients do.
+
+    Inf(z, z') = Σ_t η̄_t cos(S Γ_t(z), S ∇ℓ(θ_t, z'))        (arXiv 2402.04333)
+    score(z)   = max over groups of the mean over the group's z' of Inf(z, z')
+
+over the epochs t of the warm-up, η̄_t being the epoch's mean learning rate as a share of
+all. Γ is the Adam update (`ntkjax.selection.gradient_sketches`), S one random sketch
+for both sides and all epochs. The mean of cosines is an inner product with one
+direction per group: a candidate costs a gradient, a sketch and a dot for each group.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from ntkjax.devices.mesh import replicate
+from ntkjax.errors import InputError
+from ntkjax.gradients.gram import Sketch
+from ntkjax.math.seeds import stream
+from ntkjax.math.sketches import SKETCHES
+from ntkjax.outputs.loss import Loss
+from ntkjax.selection.gradient_sketches import (
+    AdamUpdate,
+    Sign,
+    Transform,
+    gradient_sketches,
+    unit,
+)
+from ntkjax.selection.options import LessOptions
+from ntkjax.selection.problem import Columns, Problem, Prospect, Scored, Snapshot
+from ntkjax.selection.ranking import ranking
+
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""Of the Adam update, as in the code of LESS."""
+
+
+def check(prospect: Prospect) -> None:
+    """Raises `InputError` if Adam's moments are needed and will be missing."""
+    if prospect.options.less.gradient == "adam" and not prospect.has_moments:
+        raise _no_moments()
+
+
+def score(problem: Problem) -> Scored:
+    """LESS, with the options `less` and `sketch`.
+
+    Cost: F + B and a sketch per candidate and epoch. Memory: tiles of sketches, and
+    candidates × groups numbers.
+
+    Raises:
+        InputError: If the Adam update is asked for and there are no moments, if the
+            learning rate is always 0, or if a gradient is not finite.
+    """
+    transforms = [
+        gradient_transform(each, problem.options.less) for each in problem.snapshots
+    ]
+    weights = learning_rate_weights([each.learning_rate for each in problem.snapshots])
+    groups = list(problem.group_rows().values())
+    sketch = _sketch(problem)
+    terms = []
+    for snapshot, transform in zip(problem.snapshots, transforms, strict=True):
+        directions = group_directions(_target(problem, snapshot, sketch), groups)
+        columns = _candidates(problem, snapshot, sketch, transform)
+        terms.append((columns.tiles("unit"), directions))
+    found = influence(terms, weights)
+    return Scored(
+        found.max(axis=1),
+        rankings=None if problem.groups is None else tuple(map(ranking, found.T)),
+        features=lambda positions: rows_at(columns.tiles("unit"), positions),
+        facts=_facts(problem, weights),
+    )
+
+
+def influence(
+    terms: Iterable[
+        tuple[Iterable[Float32[np.ndarray, "_ k"]], Float32[np.ndarray, "g k"]]
+    ],
+    weights: Float64[np.ndarray, " t"],
+) -> Float64[np.ndarray, "n g"]:
+    """Σ_t w_t ⟨z_t, d_t⟩ of every candidate and group.
+
+    Args:
+        terms: For each epoch the candidates' unit sketches z_t, tile by tile, and the
+            groups' directions d_t.
+        weights: w_t.
+    """
+    total: Any = 0
+    for (tiles, directions), weight in zip(terms, weights, strict=True):
+        products = np.concatenate([tile @ directions.T for tile in tiles])
+        total = total + weight * products.astype(np.float64)
+    return total
+
+
+def group_directions(
+    targets: Float32[np.ndarray, "m k"], groups: Sequence[Sequence[int]]
+) -> Float32[np.ndarray, "g k"]:
+    """The mean of each group's rows; with it ⟨z, ·⟩ is the mean of the cosines."""
+    means = [targets[list(rows)].mean(axis=0, dtype=np.float64) for rows in groups]
+    return np.stack(means).astype(np.float32)
+
+
+def learning_rate_weights(rates: Sequence[float]) -> Float64[np.ndarray, " t"]:
+    """Mean learning rates of the epochs, divided by their sum.
+
+    Raises:
+        InputError: If all are 0.
+    """
+    total = float(np.sum(rates))
+    if total == 0:
+        raise InputError(
+            "--method less: the learning rate of the warm-up is 0 at every step, so no "
+            "epoch has a weight; train for more steps, or lower the share of steps in "
+            "which it rises."
+        )
+    return np.array(rates, np.float64) / total
+
+
+def _no_moments() -> InputError:
+    return InputError(
+        "--method less: needs the Adam moments of a warm-up; use --warmup pool, or "
+        "--less.gradient sgd."
+    )
+
+
+def gradient_transform(snapshot: Snapshot, options: LessOptions) -> Transform | None:
+    """What stands for a candidate: its Adam update, its gradient, or the signs.
+
+    Raises:
+        InputError: If the Adam update is asked for and the snapshot has no moments.
+    """
+    if options.gradient == "sgd":
+        return None
+    if options.gradient == "sign":
+        return Sign()
+    if snapshot.first_moment is None or snapshot.second_moment is None:
+        raise _no_moments()
+    return AdamUpdate(
+        snapshot.first_moment,
+        snapshot.second_moment,
+        jnp.asarray(snapshot.num_steps, jnp.int32),
+        beta1=BETA1,
+        beta2=BETA2,
+        epsilon=EPSILON,
+        epsilon_inside_root=options.epsilon_inside_root,
+        bias_correction=options.bias_correction,
+    )
+
+
+def rows_at(
+    tiles: Iterator[Float32[np.ndarray, "_ k"]], positions: Int64[np.ndarray, " n"]
+) -> Float32[np.ndarray, "n k"]:
+    """Some rows of a column that comes in tiles, in the order asked."""
+    parts, places, start = [], [], 0
+    for tile in tiles:
+        (inside,) = np.nonzero((start <= positions) & (positions < start + len(tile)))
+        parts.append(tile[positions[inside] - start])
+        places.append(inside)
+        start += len(tile)
+    return np.concatenate(parts)[np.argsort(np.concatenate(places))]
+
+
+def _sketch(problem: Problem) -> Sketch:
+    options = problem.options.sketch
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.start))
+    key = jax.random.key(stream(problem.seed, "gradient sketch"))
+    return SKETCHES[options.kind](num_parameters, options.size, key)
+
+
+def _target(
+    problem: Problem, snapshot: Snapshot, sketch: Sketch
+) -> Float32[np.ndarray, "m k"]:
+    """Unit sketches of the target's gradients, never transformed."""
+    loss = Loss(problem.model)
+    return unit(
+        gradient_sketches(
+            loss, snapshot.theta, problem.target_tokens, problem.batching, sketch
+        )
+    )
+
+
+def _candidates(
+    problem: Problem, snapshot: Snapshot, sketch: Sketch, transform: Transform | None
+) -> Columns:
+    """Their unit sketches at one snapshot, in the column `unit`."""
+    batching = problem.batching
+    fixed = Loss(problem.model), snapshot.theta, sketch, transform
+    f, theta, sketch, transform = replicate(fixed, batching.mesh)
+
+    def compute(examples, advance) -> dict[str, np.ndarray]:
+        found = gradient_sketches(
+            f, theta, examples, batching, sketch, transform, advance=advance
+        )
+        return {"unit": unit(found)}
+
+    options = problem.options.sketch
+    decides = {
+        "snapshot": snapshot.identity,
+        "gradient": _gradient(problem.options.less),
+        "sketch": {"kind": options.kind, "size": options.size, "seed": problem.seed},
+    }
+    return problem.candidates.compute("sketches", decides, compute)
+
+
+def _gradient(options: LessOptions) -> dict[str, Any]:
+    """The options that decide what stands for a candidate."""
+    if options.gradient != "adam":
+        return {"kind": options.gradient}
+    return {
+        "kind": "adam",
+        "epsilon_inside_root": options.epsilon_inside_root,
+        "bias_correction": options.bias_correction,
+    }
+
+
+def _facts(problem: Problem, weights: Float64[np.ndarray, " t"]) -> dict[str, Any]:
+    sketch = problem.options.sketch
+    return {
+        "checkpoints": len(problem.snapshots),
+        "learning_rate_weights": weights.tolist(),
+        "gradient": _gradient(problem.options.less),
+        "sketch": {"kind": sketch.kind, "size": sketch.size},
+    }

@@ -1,0 +1,34 @@
+"""Loss: candidates that the model finds hard come first.
+
+    score(x) = ℓ(x)
+
+It knows nothing of the target: a control for methods that do.
+"""
+
+import numpy as np
+
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import replicate
+from ntkjax.outputs.loss import Loss
+from ntkjax.selection.loss_gradients import losses
+from ntkjax.selection.problem import Advance, Problem, Scored
+
+
+def score(problem: Problem) -> Scored:
+    """Losses at the end of the warm-up. Cost: F for each candidate.
+
+    Raises:
+        InputError: If a loss is not finite; the example is named.
+    """
+    held = Loss(problem.model), problem.snapshot.theta
+    f, theta = replicate(held, problem.batching.mesh)
+
+    def compute(
+        examples: list[TokenizedExample], advance: Advance
+    ) -> dict[str, np.ndarray]:
+        return {"loss": losses(f, theta, examples, problem.batching, advance)}
+
+    decides = {"snapshot": problem.snapshot.identity}
+    found = problem.candidates.compute("losses", decides, compute).column("loss")
+    scores = found.astype(np.float64)
+    return Scored(scores, facts={"mean_loss": float(scores.mean())})

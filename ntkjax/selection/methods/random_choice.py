@@ -1,0 +1,12 @@
+"""A random draw: the control that every method is to beat."""
+
+import numpy as np
+
+from ntkjax.math.seeds import stream
+from ntkjax.selection.problem import Problem, Scored
+
+
+def score(problem: Problem) -> Scored:
+    """Uniform numbers in [0, 1) that depend on seed and position alone. Cost: none."""
+    rng = np.random.default_rng(stream(problem.seed, "random choice"))
+    return Scored(rng.random(len(problem.candidates)))

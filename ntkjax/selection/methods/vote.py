@@ -1,0 +1,27 @@
+"""The reverse nearest-neighbor vote alone: NTK-Selector's first stage as a method."""
+
+from ntkjax.selection.embedding_pass import embedded
+from ntkjax.selection.problem import Problem, Scored
+
+
+def score(problem: Problem) -> Scored:
+    """Votes, and the mean cosine to the target where votes are equal.
+
+        score(x) = votes(x) + (1 + similarity(x)) / 4
+
+    The second term is at most 1/2, so that it decides among equal votes only. K is the
+    number of neighbors in the options, by default what the budget takes. Features are
+    the embeddings, of length 1. Cost: F per example.
+
+    Raises:
+        InputError: If an embedding is not finite; the example is named.
+    """
+    pooling = problem.options.embedding
+    found = embedded(problem, pooling)
+    num_neighbors = problem.options.neighbors or problem.about()
+    votes = found.votes(num_neighbors)
+    return Scored(
+        votes.votes + (1 + votes.similarity) / 4,
+        features=found.features,
+        facts={"pooling": pooling, "neighbors": num_neighbors},
+    )

@@ -1,0 +1,276 @@
+"""Every method and picker through whole runs, and what runs share."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from ntkjax.errors import InputError
+from ntkjax.models.lora import initial_theta
+from ntkjax.models.mask import MaskFacts, read_mask, theta_hash
+from ntkjax.pipeline.select import run_select
+from ntkjax.selection.methods.table import METHODS
+from ntkjax.selection.options import (
+    DualsftOptions,
+    LessOptions,
+    MaskOptions,
+    SketchOptions,
+)
+from ntkjax.selection.pickers.table import PICKERS
+from ntkjax.store.shards import ShardedPass
+from ntkjax.training.settings import TrainingSettings
+from tests.cli.world import build_world, write_records
+from tests.pipeline.select_problem import (
+    MAX_LENGTH,
+    NUM_POOL,
+    lines_of,
+    numbers,
+    result_of,
+    settings_of,
+    table_of,
+    write_problem,
+)
+
+
+TRAINING = TrainingSettings(steps=3, batch_size=4, learning_rate=0.01)
+MASK = MaskOptions(share=0.1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    world = build_world(tmp_path_factory.mktemp("methods"))
+    write_problem(world)
+    target = world.root / "target.jsonl"
+    records = [json.loads(line) for line in target.read_text().splitlines()]
+    groups = ["north", "south", "north", "east", "south", "north", "east"]
+    pairs = zip(records, groups, strict=True)
+    write_records(
+        world.root / "grouped.jsonl", [{**r, "group": group} for r, group in pairs]
+    )
+    write_records(world.root / "validation.jsonl", records[:3])
+    return world
+
+
+@pytest.fixture(scope="module")
+def run(world):
+    """Function (name, changes) ↦ a run directory; all runs share their stages."""
+
+    def run(name, **changes):
+        out = world.root / name
+        defaults = {
+            "warmup": None,
+            "warmup_share": 0.3,
+            "training": TRAINING,
+            "sketch": SketchOptions(64),
+            "stages": world.root / "stages",
+            "target": (world.root / "grouped.jsonl",),
+        }
+        run_select(settings_of(world, out=out, **(defaults | changes)))
+        return out
+
+    return run
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs(world, run, method):
+    out = run(method, method=method)
+    result, ranks = result_of(out), numbers(out, "rank")
+    assert (result["method"], result["num_selected"]) == (method, 4)
+    assert result["picker"] == METHODS[method].picker
+    lines = lines_of(world.root / "pool.jsonl")
+    best = [int(np.flatnonzero(ranks == rank)[0]) for rank in (1, 2, 3, 4)]
+    assert lines_of(out / "selected.jsonl") == [lines[row] for row in best]
+    scores = numbers(out, "score")[~np.isnan(ranks)]
+    if METHODS[method].picker == "top":
+        order = np.argsort(ranks[~np.isnan(ranks)])
+        assert (np.diff(scores[order]) <= 0).all()
+    if METHODS[method].shortlist == "none":
+        assert len(scores) == NUM_POOL
+    kind = METHODS[method].warmup
+    assert result["warmup"]["kind"] == ("adapter" if kind == "none" else kind)
+    assert (out / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE")
+
+
+CELLS = [
+    (method, picker)
+    for method in METHODS
+    for picker in PICKERS
+    if PICKERS[picker].needs in (None, *METHODS[method].gives)
+    and picker != METHODS[method].picker
+]
+
+
+@pytest.mark.parametrize(("method", "picker"), CELLS)
+def test_every_cell_runs(run, method, picker):
+    out = run(f"{method}-{picker}", method=method, picker=picker)
+    assert table_of(out)["stage"].count("selected") == 4
+    ranks = numbers(out, "rank")
+    scored = np.sort(ranks[~np.isnan(ranks)])
+    np.testing.assert_array_equal(scored, np.arange(1, len(scored) + 1))
+
+
+def test_groups_take_turns(run):
+    """The first three picks are the best for each group alone."""
+    out = run("turns", method="gradient-dot", picker="round-robin")
+    ranks = numbers(out, "rank")
+    best = []
+    for group in ("north", "south", "east"):
+        alone = run(f"only-{group}", method="gradient-dot", target=(_only(out, group),))
+        order = np.argsort(numbers(alone, "rank"))
+        best.append(next(row for row in order if row not in best))
+    assert np.argsort(ranks)[:3].tolist() == best
+
+
+def _only(out, group):
+    path = out.parent / f"{group}.jsonl"
+    lines = (out.parent / "grouped.jsonl").read_text().splitlines()
+    write_records(path, [r for r in map(json.loads, lines) if r["group"] == group])
+    return path
+
+
+def test_another_budget_needs_no_pass(run, monkeypatch):
+    """Nor does another picker, nor another share of parameters."""
+    changes = {"method": "dualsft", "mask": MASK}
+    first = run("budget-4", **changes)
+
+    def refuse(self, shard, arrays):
+        raise AssertionError(f"computed again: {self.folder}")
+
+    monkeypatch.setattr(ShardedPass, "write", refuse)
+    second = run("budget-9", budget=9, **changes)
+    run("quota", picker="quota", **changes)
+    run("more", method="dualsft", mask=MaskOptions(share=0.5))
+    np.testing.assert_array_equal(numbers(first, "score"), numbers(second, "score"))
+    assert set(lines_of(first / "selected.jsonl")) < set(
+        lines_of(second / "selected.jsonl")
+    )
+
+
+def test_methods_share_warm_up_and_passes(run, monkeypatch):
+    run("shared-dot", method="gradient-dot")
+    folders = []
+    write = ShardedPass.write
+
+    def noted(self, shard, arrays):
+        folders.append(self.folder.name.rpartition("-")[0])
+        write(self, shard, arrays)
+
+    monkeypatch.setattr(ShardedPass, "write", noted)
+    first_order = DualsftOptions(lambda_prior=0.0, kappa=0.0)
+    out = run("first-order", method="dualsft", dualsft=first_order)
+    assert set(folders) <= {"loss-gradient"}  # rows are those of gradient-dot
+    dot = run("shared-dot-again", method="gradient-dot")
+    np.testing.assert_array_equal(numbers(out, "score"), numbers(dot, "score"))
+
+
+@pytest.mark.parametrize("parameters", ["lora", "full"])
+def test_dualsft_leaves_scores_of_parameters_and_a_mask(world, run, parameters):
+    changes = {"adapter": None} if parameters == "full" else {}
+    out = run(
+        f"dual-{parameters}",
+        method="dualsft",
+        mask=MASK,
+        parameters=parameters,
+        **changes,
+    )
+    stored = safetensors.numpy.load_file(out / "parameters.safetensors")
+    shapes = {
+        name.removeprefix("score/"): leaf.shape
+        for name, leaf in stored.items()
+        if name.startswith("score/")
+    }
+    mask = safetensors.numpy.load_file(out / "mask.safetensors")
+    assert {name: leaf.shape for name, leaf in mask.items()} == shapes
+    facts = result_of(out)["method_facts"]
+    total = sum(leaf.size for leaf in mask.values())
+    assert facts["mask_parameters"] == sum(leaf.sum() for leaf in mask.values())
+    assert facts["mask_parameters"] == total // 10
+    kept = out / ("adapter" if parameters == "lora" else "model")
+    assert kept.is_dir()
+
+
+def test_the_mask_says_what_it_belongs_to(world, run):
+    out = run("fresh", method="dualsft", mask=MASK, adapter=None, seed=3)
+    import jax
+
+    from ntkjax.models.loading import load_model, model_files
+    from ntkjax.models.lora import LoraSettings
+    from ntkjax.store.run_directory import hash_files
+
+    lora = LoraSettings()
+    model = load_model(world.model, lora)
+    start = theta_hash(initial_theta(model.theta_shapes, jax.random.key(3)))
+    facts = MaskFacts(hash_files(model_files(world.model)), lora, start)
+    read_mask(out / "mask.safetensors", model.theta_shapes, facts)
+
+
+def test_the_lowest_scores_as_a_control(run):
+    out = run("reverse", method="gradient-dot", reverse=True)
+    scores, ranks = numbers(out, "score"), numbers(out, "rank")
+    chosen = ranks <= 4
+    assert scores[chosen].max() <= scores[~chosen].min()
+
+
+def test_validation_files_take_the_place_of_the_target(world, run):
+    validation = (world.root / "validation.jsonl",)
+    out = run("validated", method="dualsft", validation=validation)
+    assert result_of(out)["num_aim"] == 3
+    with_target = run("unvalidated", method="dualsft")
+    assert np.ptp(numbers(out, "score") - numbers(with_target, "score")) > 0
+
+
+BAD = {
+    "validation in the pool": (
+        {"method": "dualsft", "target": "pool.jsonl"},
+        r"pool\.jsonl:1: the validation example 'p0' is also in the pool",
+    ),
+    "no validation left": (
+        {"method": "dualsft", "validation_share": 0.01},
+        "--validation-share 0.01: leaves no example to take the validation gradient",
+    ),
+    "nothing left to warm up on": (
+        {"method": "dualsft", "warmup": "target"},
+        "--validation-share 1.0: leaves no example for the warm-up on the target",
+    ),
+    "no group": (
+        {"method": "gradient-dot", "picker": "round-robin", "target": "target.jsonl"},
+        r'target\.jsonl:1 has no field "group"',
+    ),
+    "a mask above P": (
+        {"method": "dualsft", "mask": MaskOptions(budget=10**9)},
+        "--mask.budget 1000000000: there are only",
+    ),
+    "no moments": (
+        {"method": "less", "warmup": "none"},
+        "--method less: needs the Adam moments of a warm-up",
+    ),
+    "an unknown source": (
+        {"picker": "quota", "quotas": ("web=1",)},
+        "web",
+    ),
+    "too few of a source": (
+        {"method": "loss", "picker": "quota", "quotas": ("wiki=1",), "budget": 20},
+        "--quotas: the named sources hold only 14 of the 20",
+    ),
+    "kernels of all weights": (
+        {"parameters": "full", "adapter": None},
+        "--method ntk: kernels of a model whose head is trained",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_is_refused(world, run, case):
+    changes, says = BAD[case]
+    if "target" in changes:
+        changes = changes | {"target": (world.root / changes["target"],)}
+    with pytest.raises(InputError, match=says) as caught:
+        run(f"bad-{case.replace(' ', '-')}", **changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_less_without_a_warm_up_on_plain_gradients(run):
+    out = run("sgd", method="less", warmup="none", less=LessOptions("sgd"))
+    assert result_of(out)["method_facts"]["checkpoints"] == 1
+    assert numbers(out, "tokens").max() <= MAX_LENGTH

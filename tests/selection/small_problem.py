@@ -1,0 +1,133 @@
+"""A problem of selection in memory: a tiny model, a target, a handful of candidates."""
+
+from collections.abc import Iterator, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntkjax.data.examples import Example
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import data_mesh
+from ntkjax.models.lora import LoraSettings
+from ntkjax.selection.options import MethodOptions
+from ntkjax.selection.passes import Batching
+from ntkjax.selection.problem import Problem, Snapshot
+from ntkjax.selection.ranking import top
+from tests.problems import random_examples, random_model, tiny_config
+
+
+LORA = LoraSettings(rank=2, targets=("q_proj", "down_proj"))
+MODEL, THETA = random_model(tiny_config(num_layers=1, hidden_size=6), LORA)
+LONGEST = 14
+
+
+class MemoryColumns:
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self._arrays = arrays
+
+    def column(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    def tiles(self, name: str) -> Iterator[np.ndarray]:
+        array = self._arrays[name]
+        for start in range(0, len(array), 4):  # tiles of 4 rows
+            yield array[start : start + 4]
+
+
+class MemoryCandidates:
+    """Candidates in memory; `computed` lists the passes that were really computed."""
+
+    def __init__(self, tokenized: list[TokenizedExample], texts: list[Example]):
+        self._tokenized, self._texts = tokenized, texts
+        self._kept: dict[str, MemoryColumns] = {}
+        self.computed: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._tokenized)
+
+    def lengths(self) -> np.ndarray:
+        return np.array([len(e.tokens) for e in self._tokenized], np.int32)
+
+    def texts(self) -> Iterator[list[Example]]:
+        for start in range(0, len(self._texts), 5):
+            yield self._texts[start : start + 5]
+
+    def read(self, positions: np.ndarray) -> list[TokenizedExample]:
+        return [self._tokenized[position] for position in positions]
+
+    def compute(self, name: str, decides: Mapping, compute) -> MemoryColumns:
+        key = repr((name, sorted(decides.items())))
+        if key not in self._kept:
+            self.computed.append(name)
+            found = self._by_shard(compute)
+            self._kept[key] = MemoryColumns(
+                {k: np.concatenate([part[k] for part in found]) for k in found[0]}
+            )
+        return self._kept[key]
+
+    def reduce(self, name: str, decides: Mapping, compute) -> dict[str, np.ndarray]:
+        self.computed.append(name)
+        found = self._by_shard(compute)
+        return {
+            k: np.sum([part[k] for part in found], axis=0, dtype=np.float64)
+            for k in found[0]
+        }
+
+    def _by_shard(self, compute) -> list[dict[str, np.ndarray]]:
+        """Two shards, as a store would have them."""
+        half = len(self) // 2
+        parts = self._tokenized[:half], self._tokenized[half:]
+        return [compute(list(part), lambda count: None) for part in parts]
+
+
+def small_problem(
+    num_target: int = 5,
+    num_candidates: int = 9,
+    *,
+    groups: tuple[str, ...] | None = None,
+    options: MethodOptions | None = None,
+    num_snapshots: int = 1,
+    moments: bool = False,
+    budget: int = 3,
+    seed: int = 0,
+) -> Problem:
+    """A problem whose numbers are random, the same at every call.
+
+    With `moments` each snapshot has Adam moments; snapshots differ in θ.
+    """
+    target = random_examples(num_target, seed=3, longest=LONGEST)
+    pool = random_examples(num_candidates, seed=4, longest=LONGEST)
+    return Problem(
+        model=MODEL,
+        start=THETA,
+        snapshots=tuple(_snapshot(k, moments) for k in range(num_snapshots)),
+        target=tuple(_text(example) for example in target),
+        target_tokens=tuple(target),
+        groups=groups,
+        candidates=MemoryCandidates(pool, [_text(example) for example in pool]),
+        batching=Batching("all", 4, LONGEST, data_mesh()),
+        vocab_size=MODEL.config.vocab_size,
+        options=options or MethodOptions(),
+        seed=seed,
+        pick=lambda scores: top(scores, budget),
+        about=lambda: budget,
+    )
+
+
+def _snapshot(number: int, moments: bool) -> Snapshot:
+    rng = np.random.default_rng([17, number])
+    number_like = lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), jnp.float32)
+    draw = lambda scale: jax.tree.map(lambda leaf: scale * number_like(leaf), THETA)
+    theta = jax.tree.map(lambda a, b: a + b, THETA, draw(0.1))
+    first = draw(0.01) if moments else None
+    second = jax.tree.map(jnp.square, draw(0.01)) if moments else None
+    rate = 1.0 if not moments else 1e-3 / (number + 1)
+    return Snapshot(theta, first, second, 3 * (number + 1), rate, f"snapshot-{number}")
+
+
+def _text(example: TokenizedExample) -> Example:
+    """Words that stand for the tokens, so that texts differ as tokens do."""
+    words = [f"w{token}" for token in example.tokens]
+    prompt, response = " ".join(words[:-2]), " ".join(words[-2:])
+    return Example(example.id, prompt, response, None, example.id)
