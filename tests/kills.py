@@ -207,7 +207,7 @@ def stage_of(command: Command, out: pathlib.Path) -> str:
             return f"{name}, {counts[name]} shards"
     if (out / "adapter").exists():
         return "embeddings, 0 shards"
-    jobs = sorted(out.glob("stages/warmup-*.job-1-of-1/checkpoints"))
+    jobs = sorted(out.glob("stages/warmup-*.*-1-of-1/checkpoints"))
     return f"warm-up, step {max(map(_checkpoints, jobs), default=0)}"
 
 

@@ -45,7 +45,8 @@ class Example:
         choices: The responses to choose from, at least two; None without. Two may be
             the same text, as in some published files.
         answer: The index of the right choice; None without choices.
-        group: The sub-task that it stands for, where the record names one.
+        group: The sub-task that it stands for, where the record names one by a string
+            or an integer.
     """
 
     id: str
@@ -160,21 +161,27 @@ def to_example(record: Record) -> Example:
             )
     choices, answer = _choices(value, where)
     return Example(
-        id=_name(value["id"], "id", where) if "id" in given else record.location,
+        id=_identity(value["id"], where) if "id" in given else record.location,
         prompt=None if is_text else _string(value["prompt"], "prompt", where),
         response=_filled(value, "text" if is_text else "response", where),
         source=_string(value["source"], "source", where) if "source" in given else None,
         location=record.location,
         choices=choices,
         answer=answer,
-        group=_name(value["group"], "group", where) if "group" in given else None,
+        group=_group(value["group"]) if "group" in given else None,
     )
 
 
-def _name(value: Any, field: str, where: str) -> str:
+def _identity(value: Any, where: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return _string(value, field, where, expected="a string or an integer")
+    return _string(value, "id", where, expected="a string or an integer")
+
+
+def _group(value: Any) -> str | None:
+    """The group, if it is the name of one: a pool may have any column of this name."""
+    is_name = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value) if is_name else None
 
 
 def _filled(record: dict, field: str, where: str) -> str:

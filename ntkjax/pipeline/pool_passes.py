@@ -56,19 +56,24 @@ class StoredColumns:
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """Where passes are kept, and which part of them is ours.
+    """Where stages are kept, and which part of their work is ours.
+
+    Devices and versions of libraries are not among what decides: a run goes on
+    elsewhere, with numbers that may differ in their last bits (1e-5 of the largest).
 
     Attributes:
-        folder: One for all passes.
-        decides: What decides the numbers of every pass: model, pool, precision.
+        folder: One for all stages; other runs may use it at the same time.
+        decides: What decides the numbers of every stage: model, adapter, precision.
         rows_per_shard: Rows of each shard.
         part: (i, n): shards i, i + n, ... are ours.
+        run: Names the run, so that no other one touches its unfinished work.
     """
 
     folder: Path
     decides: dict[str, Any]
     rows_per_shard: int
     part: tuple[int, int] = (1, 1)
+    run: str = "run"
 
     def path(self, name: str, decides: Mapping[str, Any]) -> tuple[Path, str]:
         """The folder of a stage, and the hash of what decides it."""
@@ -85,14 +90,23 @@ class PoolCandidates:
         pool: The pool.
         encode: Examples to tokens.
         stages: Where passes are kept.
+        decides: What decides the numbers of every pass, beyond all stages: the content
+            of the pool, the batch size.
 
     Attributes:
         rows: Rows of the pool, ascending.
     """
 
-    def __init__(self, pool: Pool, encode: TextEncoder, stages: Stages):
+    def __init__(
+        self,
+        pool: Pool,
+        encode: TextEncoder,
+        stages: Stages,
+        decides: Mapping[str, Any],
+    ):
         self.rows: Int64[np.ndarray, " k"] = np.arange(len(pool), dtype=np.int64)
         self._pool, self._encode, self._stages = pool, encode, stages
+        self._decides = dict(decides)
         self._noted: StoredColumns | None = None
         self._lengths: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -109,7 +123,7 @@ class PoolCandidates:
     def limited_to(self, positions: Int64[np.ndarray, " n"]) -> "PoolCandidates":
         """Some of the candidates, in pool order."""
         positions = np.sort(positions)
-        found = PoolCandidates(self._pool, self._encode, self._stages)
+        found = PoolCandidates(self._pool, self._encode, self._stages, self._decides)
         found.rows = self.rows[positions]
         found._lengths = self.lengths()[positions], self.was_cut()[positions]
         return found
@@ -184,7 +198,8 @@ class PoolCandidates:
         stages = self._stages
         rows = hashlib.sha256(self.rows.tobytes()).hexdigest()
         size = stages.rows_per_shard
-        folder, identity = stages.path(name, {**decides, "rows": rows, "size": size})
+        everything = {**self._decides, **decides, "rows": rows, "size": size}
+        folder, identity = stages.path(name, everything)
         cuts = ShardedPass(folder, len(self), size, identity)
         store = cuts
         if rows_each is not None:

@@ -6,6 +6,7 @@ A killed run goes on where it was, and ends with the same bits. What the passes 
 kept under `stages`, where other methods and budgets find it again.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 
 from ntkjax.devices.mesh import data_mesh
@@ -20,12 +21,12 @@ from ntkjax.pipeline.select_choice import Choice
 from ntkjax.pipeline.select_facts import run_facts
 from ntkjax.pipeline.select_inputs import Inputs, identity_of, read_inputs
 from ntkjax.pipeline.select_outputs import publish_theta, write_parameters
+from ntkjax.pipeline.select_problem import problem_of, prospect_of
 from ntkjax.pipeline.select_result import Selection, write_scores
 from ntkjax.pipeline.select_settings import (
     SHORTLIST_FACTOR,
     SelectSettings,
     check_select_settings,
-    method_options,
     with_defaults,
 )
 from ntkjax.pipeline.setup import prepare, resolve_lora
@@ -33,9 +34,8 @@ from ntkjax.pipeline.warmup import no_warm_up, warm_up
 from ntkjax.reports.selection_page import write_selection_page
 from ntkjax.selection.embedding_pass import embedded
 from ntkjax.selection.methods.table import Method, named_method
-from ntkjax.selection.passes import Batching
 from ntkjax.selection.pickers.table import named_picker
-from ntkjax.selection.problem import Problem, Prospect, Rankings, Scored, Snapshot
+from ntkjax.selection.problem import Problem, Rankings, Scored, Snapshot
 from ntkjax.selection.ranking import ranking
 from ntkjax.selection.shortlist import shortlist
 from ntkjax.store.atomic import write_atomically, write_json
@@ -44,6 +44,7 @@ from ntkjax.store.run_directory import (
     open_run,
     plain_values,
     read_json,
+    require_writable,
 )
 from ntkjax.store.shards import parse_part
 
@@ -86,16 +87,17 @@ def run_select(settings: SelectSettings) -> SelectRun:
         return SelectRun(read_json(out / RESULT), reused=True)
     model, start = _load(settings, lora, inputs)
     method = named_method(settings.method)
-    method.check(_prospect(settings, model, inputs))
+    method.check(prospect_of(settings, model, inputs))
+    stages = _stages(settings, lora, identity[1], part)
     open_run(out, *identity)  # not before: a slip in a flag must not claim it
     ledger.book("load")
-    stages = _stages(settings, lora, identity[1], part)
     snapshots, history = _warmed_up(settings, model, start, inputs, stages)
     if snapshots[-1].num_steps or model.lora is not None:
         publish_theta(out, snapshots[-1].theta, model, settings.model, inputs.folder)
     ledger.book("warm-up")
-    candidates = PoolCandidates(inputs.pool, inputs.encode, stages)
-    problem = _problem(settings, model, start, snapshots, inputs, candidates)
+    decides = {"pool": identity[1]["pool"], "batch_size": settings.batch_size}
+    candidates = PoolCandidates(inputs.pool, inputs.encode, stages, decides)
+    problem = problem_of(settings, model, start, snapshots, inputs, candidates)
     found, scored = _choose(settings, method, problem, candidates, ledger)
     write_scores(inputs.pool, found, out / "scores.parquet")
     suffix = "parquet" if inputs.pool.is_parquet else "jsonl"
@@ -167,17 +169,23 @@ def _stages(
     hashes: dict[str, str],
     part: tuple[int, int],
 ) -> Stages:
-    """Where the passes are kept, and what decides all of them."""
+    """Where stages are kept, and what decides all of them.
+
+    Raises:
+        InputError: If `--stages` cannot be written.
+    """
     decides = {
         "model": hashes["model"],
-        "pool": hashes["pool"],
         "lora": lora and plain_values(lora),
         "dtype": settings.dtype,
         "max_length": settings.max_length,
-        "batch_size": settings.batch_size,
     }
-    folder = settings.stages or settings.out / "stages"
-    return Stages(folder, decides, settings.rows_per_shard, part)
+    run = hashlib.sha256(str(settings.out.absolute()).encode()).hexdigest()[:8]
+    folder = settings.out / "stages"
+    if settings.stages is not None:
+        folder = settings.stages
+        require_writable(folder, "--stages")
+    return Stages(folder, decides, settings.rows_per_shard, part, run)
 
 
 def _warmed_up(
@@ -199,52 +207,6 @@ def _warmed_up(
         seed=stream(settings.seed, "warm-up"),
         max_length=settings.max_length,
         mesh=data_mesh(),
-    )
-
-
-def _prospect(
-    settings: SelectSettings, model: LanguageModel, inputs: Inputs
-) -> Prospect:
-    return Prospect(
-        model,
-        inputs.encode.vocab_size,
-        method_options(settings),
-        settings.seed,
-        has_moments=settings.warmup != "none",
-    )
-
-
-def _problem(
-    settings: SelectSettings,
-    model: LanguageModel,
-    start: Theta,
-    snapshots: tuple[Snapshot, ...],
-    inputs: Inputs,
-    candidates: PoolCandidates,
-) -> Problem:
-    batching = Batching(
-        settings.pooling,
-        settings.batch_size,
-        settings.max_length,
-        data_mesh(),
-        settings.length_normalize,
-    )
-    groups = tuple(example.group for example in inputs.aim if example.group is not None)
-    choice = Choice(settings, candidates)
-    return Problem(
-        model=model,
-        start=start,
-        snapshots=snapshots,
-        target=tuple(inputs.aim),
-        target_tokens=tuple(inputs.encode(inputs.aim)),
-        groups=groups or None,
-        candidates=candidates,
-        batching=batching,
-        vocab_size=inputs.encode.vocab_size,
-        options=method_options(settings),
-        seed=settings.seed,
-        pick=choice.pick,
-        about=choice.about,
     )
 
 

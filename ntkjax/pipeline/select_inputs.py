@@ -131,20 +131,22 @@ def _aim(
 
 
 def _check_groups(settings: SelectSettings, aim: Sequence[Example]) -> None:
-    """Groups are named by every example or by none; by every one where needed."""
+    """Where groups count they are named by every example, or by none if need be."""
+    method, picker = named_method(settings.method), settings.picker or "top"
+    needed = named_picker(picker).needs == "rankings" and not method.ranks_itself
     without = [example for example in aim if example.group is None]
-    if not without:
+    if not without or not (needed or method.uses_groups):
         return
-    needs = named_picker(settings.picker or "top").needs == "rankings"
-    if needs and not named_method(settings.method).ranks_itself:
+    where = without[0].location
+    if needed:
         raise InputError(
-            f"--picker {settings.picker}: {without[0].location} has no field "
-            '"group"; name the group of every target example, or use another picker.'
+            f'--picker {picker}: {where} has no field "group" (a string or an '
+            "integer); name the group of every target example, or use another picker."
         )
     if len(without) < len(aim):
         raise InputError(
-            f'{without[0].location}: field "group" is missing, but other target '
-            "examples have it; name the group of every one, or of none."
+            f'{where}: field "group" is missing, but other target examples have it; '
+            "name the group of every one, or of none."
         )
 
 

@@ -70,7 +70,7 @@ def warm_up(
     }
     folder, _ = stages.path("warmup", decides)
     part, parts = stages.part
-    job = folder.with_name(f"{folder.name}.job-{part}-of-{parts}")
+    job = folder.with_name(f"{folder.name}.{stages.run}-{part}-of-{parts}")
     if not folder.exists():
         found = job / "found"
         found.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ is refused with the first difference; the same ones may run again.
 import dataclasses
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def open_run(out: Path, settings: dict[str, Any], inputs: dict[str, str]) -> Pat
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error}.") from error
     return out
+
+
+def require_writable(folder: Path, flag: str) -> None:
+    """Makes a folder, if it is not there.
+
+    Raises:
+        InputError: If it cannot be made or written; the flag is named.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{flag} {folder}: cannot be written: {error}.") from error
 
 
 def add_to_manifest(out: Path, facts: dict[str, Any]) -> None:

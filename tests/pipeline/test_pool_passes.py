@@ -26,9 +26,10 @@ def pool(world):
 def candidates(world, pool, tmp_path):
     """Function (part, decides, max_length) ↦ candidates in shards of ten."""
 
-    def candidates(part=(1, 1), decides=None, max_length=MAX_LENGTH):
+    def candidates(part=(1, 1), decides=None, max_length=MAX_LENGTH, content="x"):
         encode = text_encoder(world.model, max_length)
-        return PoolCandidates(pool, encode, Stages(tmp_path, decides or {}, 10, part))
+        stages = Stages(tmp_path, decides or {}, 10, part)
+        return PoolCandidates(pool, encode, stages, {"pool": content})
 
     return candidates
 
@@ -92,10 +93,12 @@ def test_a_finished_pass_computes_nothing(candidates):
     np.testing.assert_array_equal(before.column("number"), after.column("number"))
 
 
-@pytest.mark.parametrize("change", ["pass", "stages", "rows", "name"])
+@pytest.mark.parametrize("change", ["pass", "stages", "pool", "rows", "name"])
 def test_whatever_decides_the_numbers_makes_another_pass(candidates, change):
     candidates().compute("some numbers", {"a": 1}, numbers_of_ids)
     other = candidates(decides={"model": "x"} if change == "stages" else None)
+    if change == "pool":
+        other = candidates(content="y")
     if change == "rows":
         other = other.limited_to(np.arange(NUM_POOL - 1))
     decides = {"a": 2} if change == "pass" else {"a": 1}

@@ -10,6 +10,7 @@ from pyarrow import parquet
 from ntkjax.data.batches import make_batch, pooling_weights
 from ntkjax.data.examples import read_examples
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.errors import InputError
 from ntkjax.gradients.gram import gram
 from ntkjax.kernels.readout import read_readout
 from ntkjax.kernels.table import named_kernel
@@ -369,3 +370,14 @@ def test_a_finished_run_is_read_again(world, finished):
     assert again.result == result_of(finished)
     after = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
     assert before == after
+
+
+def test_stages_that_cannot_be_written_are_named(world):
+    """Before --out is claimed."""
+    (world.root / "a file").write_text("")
+    settings = settings_of(
+        world, out=world.root / "unclaimed", stages=world.root / "a file" / "stages"
+    )
+    with pytest.raises(InputError, match=r"^--stages .*: cannot be written"):
+        run_select(settings)
+    assert not (world.root / "unclaimed").exists()

@@ -27,7 +27,7 @@ def facts(world, tmp_path):
         settings = settings_of(world, **changes)
         inputs = read_inputs(settings, world.model)
         stages = Stages(tmp_path / "stages", {}, 10)
-        candidates = PoolCandidates(inputs.pool, inputs.encode, stages)
+        candidates = PoolCandidates(inputs.pool, inputs.encode, stages, {})
         scores = np.arange(NUM_POOL, 0, -1.0)
         rows = np.arange(NUM_POOL)
         tokens = candidates.lengths()

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 
@@ -83,3 +84,26 @@ def test_identity_changes_with_the_content_of_a_file(problem, name):
 
 def test_fields_are_those_of_the_settings(problem):
     assert fields_of(problem).keys() <= vars(settings_of(problem)).keys()
+
+
+def grouped(problem, names, **changes):
+    """Reads the target with these groups; None leaves one out."""
+    path = problem.root / "target.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    named = [
+        record if name is None else record | {"group": name}
+        for record, name in zip(records, names, strict=True)
+    ]
+    write_records(path, named)
+    return read_inputs(settings_of(problem, **changes), problem.model)
+
+
+def test_groups_count_only_where_they_are_used(problem):
+    names = ["a", None, 3, "a", "b", "b", ["list"]]
+    found = grouped(problem, names)
+    assert [e.group for e in found.aim] == ["a", None, "3", "a", "b", "b", None]
+    with pytest.raises(InputError, match=r'jsonl:2: field "group" is missing, but oth'):
+        read_inputs(settings_of(problem, method="less"), problem.model)
+    changes = {"method": "gradient-dot", "picker": "round-robin"}
+    with pytest.raises(InputError, match=r"round-robin: target\.jsonl:2 has no field"):
+        read_inputs(settings_of(problem, **changes), problem.model)

@@ -46,9 +46,9 @@ def prepared(world):
 def warm(prepared, target):
     """Function (folder, seed, part, settings) ↦ snapshots and history."""
 
-    def warm(folder, seed=0, part=(1, 1), settings=SETTINGS):
+    def warm(folder, seed=0, part=(1, 1), settings=SETTINGS, run="run"):
         return warm_up(
-            Stages(folder, {}, 10, part),
+            Stages(folder, {}, 10, part, run),
             prepared.model,
             prepared.theta,
             target,
@@ -129,7 +129,7 @@ def test_a_kill_before_the_publication(warm, tmp_path, monkeypatch):
     again, _ = warm(tmp_path / "killed")
     undisturbed, _ = warm(tmp_path / "undisturbed")
     assert [s.identity for s in again] == [s.identity for s in undisturbed]
-    assert not list(tmp_path.glob("*/*.job-*"))
+    assert not list(tmp_path.glob("*/warmup-*.*"))
 
 
 def test_the_first_of_two_jobs_publishes(warm, tmp_path, monkeypatch):
@@ -146,6 +146,24 @@ def test_the_first_of_two_jobs_publishes(warm, tmp_path, monkeypatch):
     snapshots, _ = warm(tmp_path / "mine")
     assert [s.identity for s in snapshots] == [s.identity for s in published]
     assert len(list((tmp_path / "mine").iterdir())) == 1
+
+
+def test_two_runs_side_by_side_leave_each_other_alone(warm, tmp_path, monkeypatch):
+    """The second begins and ends while the first one is about to publish."""
+    publish, nested = warmup._publish, []
+
+    def second_first(found, folder):
+        if not nested:
+            nested.append(True)
+            nested.append(warm(tmp_path, run="other"))
+        publish(found, folder)
+
+    monkeypatch.setattr(warmup, "_publish", second_first)
+    snapshots, history = warm(tmp_path)
+    theirs, their_history = nested[1]
+    assert [s.identity for s in snapshots] == [s.identity for s in theirs]
+    assert history == their_history
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_no_warm_up_is_the_start(prepared):

@@ -13,6 +13,7 @@ from ntkjax.store.run_directory import (
     open_run,
     plain_values,
     read_json,
+    require_writable,
 )
 
 
@@ -213,3 +214,12 @@ def test_plain_values_of_settings_survive_a_run_directory(tmp_path):
         out = tmp_path / str(index)
         for _ in range(2):  # the second time it is compared with what YAML gave back
             open_run(out, plain_values(settings), {"data": "0123"})
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_its_flag(tmp_path):
+    require_writable(tmp_path / "new" / "folder", "--stages")
+    assert not list((tmp_path / "new" / "folder").iterdir())
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=r"^--stages .*: cannot be written: "):
+            require_writable(path, "--stages")

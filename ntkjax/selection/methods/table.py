@@ -38,6 +38,7 @@ class Method:
         gives: What it has for pickers beyond scores: rankings (of its own, or by being
             asked once for each group of the target), features.
         ranks_itself: Whether it has rankings where the target names no groups.
+        uses_groups: Whether groups of the target decide its scores or rankings.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Method:
     check: Callable[[Prospect], None] = lambda prospect: None
     gives: tuple[Need, ...] = ("rankings",)
     ranks_itself: bool = False
+    uses_groups: bool = False
 
 
 METHODS = {
@@ -75,6 +77,7 @@ METHODS = {
             "LESS: cosine of Adam updates along the warm-up, best sub-task",
             less.score,
             check=less.check,
+            uses_groups=True,
             warmup="pool",
             gives=("rankings", "features"),
         ),
@@ -86,6 +89,7 @@ METHODS = {
             picker="round-robin",
             gives=("rankings", "features"),
             ranks_itself=True,
+            uses_groups=True,
         ),
         Method(
             "dsir",
