@@ -100,12 +100,14 @@ def select_all(
             method="dualsft",
             budget=amounts.budget,
             max_length=task.max_length,
-            warmup_share=amounts.warmup_examples / num_pool,
-            training=amounts.warmup,
-            sketch=SketchOptions(size=amounts.sketch),
             stages=folder / "stages",
         )
         settings = replace(settings, **changes)
+        if settings.method != "random":
+            share = amounts.warmup_examples / num_pool
+            settings = replace(settings, training=amounts.warmup, warmup_share=share)
+        if settings.method == "less":
+            settings = replace(settings, sketch=SketchOptions(size=amounts.sketch))
         if name == AFTER_LESS:
             settings = replace(
                 settings,

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,14 +114,23 @@ def selected(method: str, domain: str, seed: int, folder: Path) -> list[Example]
             budget=BUDGET,
             max_length=MAX_LENGTH,
             lora=LoraOptions(rank=LORA.rank),
-            training=WARMUP,
-            sketch=SKETCH,
+            **own_settings(method),
             stages=folder / "stages",
             rows_per_shard=4096,
             seed=seed,
         )
     )
     return read_examples([out / "selected.jsonl"])
+
+
+def own_settings(method: str) -> dict[str, Any]:
+    """Settings that only some methods take."""
+    settings: dict[str, Any] = {}
+    if METHODS[method].warmup != "none":
+        settings["training"] = WARMUP
+    if method in ("less", "cosine"):
+        settings["sketch"] = SKETCH
+    return settings
 
 
 def mean_tokens(laboratory: Laboratory, examples: Sequence[Example]) -> float:

@@ -35,8 +35,14 @@ def write_parameter_scores(
         path: The file.
         arrays: `score/NAME` and `theta/NAME` for each parameter.
         facts: What they belong to.
+
+    Raises:
+        ValueError: If a number is not finite.
     """
     content = {name: np.asarray(leaf, np.float32) for name, leaf in arrays.items()}
+    for name, leaf in content.items():
+        if not np.isfinite(leaf).all():
+            raise ValueError(f"{name}: numbers must be finite.")
     metadata = {_KEY: json.dumps(facts.plain())}
     write_bytes(path, safetensors.numpy.save(content, metadata=metadata))
 

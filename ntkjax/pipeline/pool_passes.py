@@ -158,6 +158,9 @@ class PoolCandidates:
     ) -> dict[str, np.ndarray]:
         """As `Candidates.reduce`. The sum of each shard is kept in float32.
 
+        Which rows the candidates are is part of what decides: sums over some of them
+        (`limited_to`) are kept, shared and taken up again like those over all.
+
         Raises:
             Unfinished: If shards of other parts are missing at the end.
         """

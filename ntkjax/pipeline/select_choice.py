@@ -42,26 +42,6 @@ class Choice:
                 example.
         """
         picker = named_picker(self.settings.picker or "top")
-        return self._order(picker, scored, rankings)
-
-    def pick(self, scores: Float64[np.ndarray, " k"]) -> Int64[np.ndarray, " b"]:
-        """The chosen if these were the scores; by score where a picker needs more."""
-        picker = named_picker(self.settings.picker or "top")
-        if picker.needs is not None:
-            picker = named_picker("top")
-        order, number = self._order(picker, Scored(scores), None)
-        return order[:number]
-
-    def about(self) -> int:
-        """N: the budget, or as many average examples as the token budget holds."""
-        if self.settings.budget is not None:
-            return self.settings.budget
-        mean = self.candidates.lengths().mean()
-        return max(1, int((self.settings.budget_tokens or 0) / mean))
-
-    def _order(
-        self, picker: Picker, scored: Scored, rankings: Rankings | None
-    ) -> tuple[Int64[np.ndarray, " k"], int]:
         scores = -scored.scores if self.settings.reverse else scored.scores
         best = ranking(scores)
         ground = self._ground(picker, best)
@@ -83,6 +63,18 @@ class Choice:
                 "examples of the budget; name more, or choose fewer."
             )
         return order, number
+
+    def pick(self, scores: Float64[np.ndarray, " k"]) -> Int64[np.ndarray, " b"]:
+        """The chosen if these were the scores, for a picker that needs nothing else."""
+        order, number = self.order(Scored(scores))
+        return order[:number]
+
+    def about(self) -> int:
+        """The budget, or as many average examples as the token budget holds."""
+        if self.settings.budget is not None:
+            return self.settings.budget
+        mean = self.candidates.lengths().mean()
+        return max(1, int((self.settings.budget_tokens or 0) / mean))
 
     def _ground(self, picker: Picker, best: np.ndarray) -> Int64[np.ndarray, " g"]:
         """What a picker chooses from: all, or the best M, for one that compares all."""

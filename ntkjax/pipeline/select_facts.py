@@ -42,6 +42,7 @@ def run_facts(
         "method_facts": scored.facts,
         "num_target": len(inputs.examples),
         "num_aim": len(inputs.aim),
+        "validation": [str(path) for path in settings.validation],
         "num_neighbors": None if found.votes is None else neighbors,
         "budget": {"examples": settings.budget, "tokens": settings.budget_tokens},
         "num_cut": {

@@ -15,8 +15,10 @@ from ntkjax.models.adapter import adapter_files
 from ntkjax.models.loading import model_files
 from ntkjax.models.lora import LoraSettings
 from ntkjax.models.text_encoder import TextEncoder, text_encoder
+from ntkjax.pipeline.select_result import NO_SOURCE
 from ntkjax.pipeline.select_settings import SelectSettings
 from ntkjax.selection.methods.table import named_method
+from ntkjax.selection.pickers.quota import parse_quotas, require_known_sources
 from ntkjax.selection.pickers.table import named_picker
 from ntkjax.store.run_directory import hash_files, plain_values
 from ntkjax.training.plan import require_targets
@@ -65,6 +67,8 @@ def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
             f"--budget {settings.budget}: {_names(settings.pool)} has only {len(pool)} "
             "examples; choose fewer."
         )
+    if settings.quotas:
+        _check_quotas(settings, pool)
     if settings.method == "dualsft":
         _refuse_overlap(aim, pool)
     warmup = _warmup_examples(settings, rest, pool)
@@ -148,6 +152,14 @@ def _check_groups(settings: SelectSettings, aim: Sequence[Example]) -> None:
             f'{where}: field "group" is missing, but other target examples have it; '
             "name the group of every one, or of none."
         )
+
+
+def _check_quotas(settings: SelectSettings, pool: Pool) -> None:
+    """Refuses a quota of a source that the pool does not have. Cost: reads the pool."""
+    starts = range(0, len(pool), _BLOCK)
+    blocks = (pool.read(range(s, min(s + _BLOCK, len(pool)))) for s in starts)
+    sources = dict.fromkeys(e.source or NO_SOURCE for block in blocks for e in block)
+    require_known_sources(parse_quotas(settings.quotas), list(sources))
 
 
 def _refuse_overlap(aim: Sequence[Example], pool: Pool) -> None:

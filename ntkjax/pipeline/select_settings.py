@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ntkjax.data.batches import POOLINGS
 from ntkjax.errors import InputError
+from ntkjax.pipeline.idle_flags import flag_of, refuse_idle
 from ntkjax.pipeline.setup import LoraOptions
 from ntkjax.selection.methods.table import METHODS, Method, named_method
 from ntkjax.selection.options import (
@@ -162,7 +163,7 @@ def check_select_settings(settings: SelectSettings) -> None:
     for name in _POSITIVE:
         value = getattr(settings, name)
         if value is not None and value < 1:
-            raise InputError(f"{_flag(name)} {value}: expected at least 1.")
+            raise InputError(f"{flag_of(name)} {value}: expected at least 1.")
     for name, known in _CHOICES.items():
         value = getattr(settings, name)
         if value not in known:
@@ -170,15 +171,15 @@ def check_select_settings(settings: SelectSettings) -> None:
     for name in ("warmup_share", "validation_share"):
         value = getattr(settings, name)
         if not 0 < value <= 1:
-            raise InputError(f"{_flag(name)} {value}: expected above 0, at most 1.")
+            raise InputError(f"{flag_of(name)} {value}: expected above 0, at most 1.")
     if not 0 <= settings.seed < 2**32:
         raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
     method = named_method(settings.method)
     _check_picker(settings, method)
-    _check_shortlist(settings)
-    _check_method(settings)
+    _check_shortlist_size(settings)
     check_method_options(method_options(settings))
     check_training_settings(settings.training, "training.")
+    _check_idle(settings)
 
 
 _POSITIVE = (
@@ -202,8 +203,6 @@ _CHOICES = {
 def _check_picker(settings: SelectSettings, method: Method) -> None:
     picker = named_picker(settings.picker or method.picker)
     parse_quotas(settings.quotas)
-    if settings.quotas and picker.name != "quota":
-        raise InputError(f"--quotas says nothing with --picker {picker.name}.")
     if settings.reverse and picker.name not in ("top", "quota"):
         raise InputError(
             f"--reverse: the picker {picker.name} has no reverse; use --picker top or "
@@ -213,13 +212,7 @@ def _check_picker(settings: SelectSettings, method: Method) -> None:
     require(picker, method.gives, method.name, having)
 
 
-def _check_shortlist(settings: SelectSettings) -> None:
-    uses_size = settings.picker == "facility-location"
-    if settings.shortlist == "none":
-        if settings.shortlist_size is not None and not uses_size:
-            raise InputError("--shortlist-size says nothing with --shortlist none.")
-        if settings.neighbors is not None and settings.method != "vote":
-            raise InputError("--neighbors says nothing with --shortlist none.")
+def _check_shortlist_size(settings: SelectSettings) -> None:
     size, budget = settings.shortlist_size, settings.budget
     if size is not None and budget is not None and size < budget:
         raise InputError(
@@ -227,19 +220,31 @@ def _check_shortlist(settings: SelectSettings) -> None:
         )
 
 
-def _check_method(settings: SelectSettings) -> None:
-    nothing = f" says nothing with --method {settings.method}."
-    if settings.method != "dualsft":
-        if settings.validation:
-            raise InputError(f"--validation{nothing}")
-        if settings.mask != MaskOptions():
-            raise InputError(f"--mask{nothing}")
-    if settings.parameters == "full":
-        if settings.adapter is not None:
-            raise InputError("--adapter says nothing with --parameters full.")
-        if settings.lora != LoraOptions():
-            raise InputError("--lora says nothing with --parameters full.")
+_COUNTS_WITH = {
+    "kernel": {"method": ("ntk",)},
+    "pooling": {"method": ("ntk",)},
+    "length_normalize": {"method": ("ntk",)},
+    "less": {"method": ("less",)},
+    "sketch": {"method": ("less", "cosine")},
+    "fisher": {"method": ("fisher", "dualsft")},
+    "dsir": {"method": ("dsir",)},
+    "dualsft": {"method": ("dualsft",)},
+    "mask": {"method": ("dualsft",)},
+    "validation": {"method": ("dualsft",)},
+    "validation_share": {"method": ("dualsft",)},
+    "embedding": {"method": ("embedding", "vote"), "shortlist": ("vote",)},
+    "neighbors": {"method": ("vote",), "shortlist": ("vote",)},
+    "shortlist_size": {"picker": ("facility-location",), "shortlist": ("vote",)},
+    "quotas": {"picker": ("quota",)},
+    "warmup_share": {"warmup": ("pool",)},
+    "training": {"warmup": ("target", "pool")},
+    "lora": {"parameters": ("lora",)},
+    "adapter": {"parameters": ("lora",)},
+}
+"""Flags and groups, and the settings with which they count; see `refuse_idle`."""
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _check_idle(settings: SelectSettings) -> None:
+    refuse_idle(settings, _COUNTS_WITH)
+    if settings.validation and settings.validation_share != 1:
+        raise InputError("--validation-share says nothing with --validation.")

@@ -99,7 +99,9 @@ def warm_up(
         _publish(found, folder)
     shutil.rmtree(job, ignore_errors=True)  # also what a kill just before this left
     paths = sorted(folder.glob("step-*.safetensors"))
-    return tuple(map(_read_snapshot, paths)), read_json(folder / HISTORY)
+    betas = settings.beta1, settings.beta2
+    snapshots = tuple(_read_snapshot(path, betas) for path in paths)
+    return snapshots, read_json(folder / HISTORY)
 
 
 def _publish(found: Path, folder: Path) -> None:
@@ -137,7 +139,7 @@ def _snapshot(state: TrainingState, steps_each: int) -> dict[str, np.ndarray]:
     }
 
 
-def _read_snapshot(path: Path) -> Snapshot:
+def _read_snapshot(path: Path, betas: tuple[float, float]) -> Snapshot:
     with open_safetensors(path) as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     trees: dict[str, dict] = {"theta": {}, "first": {}, "second": {}}
@@ -152,6 +154,7 @@ def _read_snapshot(path: Path) -> Snapshot:
         num_steps=int(stored["num_steps"]),
         learning_rate=float(stored["learning_rate"]),
         identity=hash_files([path]),
+        betas=betas,
     )
 
 

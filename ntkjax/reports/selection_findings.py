@@ -22,13 +22,12 @@ LITTLE = 0.2
 
 def opening(result: dict) -> str:
     """What was chosen, from what, by which score and which picker."""
-    relation = "for a" if _reads_target(result) else "without regard to the"
     control = ", as a control" if result["reverse"] else ""
     return (
         f"{whole_text(result['num_selected'])} of "
-        f"{count_noun(result['num_pool'], 'pool example')} were chosen {relation} "
-        f"domain of {count_noun(result['num_target'], 'target example')}: "
-        f"{_chosen(result)}{_among(result)}{control}."
+        f"{count_noun(result['num_pool'], 'pool example')} were chosen "
+        f"{_purpose(result)}: {_chosen(result)}{_among(result)}{control}."
+        f"{_unused(result)}"
     )
 
 
@@ -121,6 +120,32 @@ def duplicates_finding(record: dict | None, what: str) -> str:
     if not _total(record):
         return f"No chosen example repeats {what}."
     return f"{_repeats(record, what)}: {_kinds(record)}."
+
+
+def _purpose(result: dict) -> str:
+    """What the examples were chosen for."""
+    if result["method"] == "dualsft":
+        return f"for {count_noun(result['num_aim'], 'validation example')}"
+    relation = "for a" if _reads_target(result) else "without regard to the"
+    target = count_noun(result["num_target"], "target example")
+    return f"{relation} domain of {target}"
+
+
+def _unused(result: dict) -> str:
+    """How many target examples nothing looked at: dualsft leaves out what it must."""
+    if result["method"] != "dualsft" or result["warmup"]["kind"] == "target":
+        return ""
+    number = result["num_target"]
+    if not result["validation"]:
+        number -= result["num_aim"]
+    if number == 0:
+        return ""
+    of = count_noun(result["num_target"], "target example")
+    return f" Of the {of} {whole_text(number)} {_was(number)} not used."
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _chosen(result: dict) -> str:

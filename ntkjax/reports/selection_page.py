@@ -8,7 +8,8 @@
 * `method_facts`: what the method found, other keys for each method: plain values, and
   mappings and lists of them; a list of mappings is a table;
 * `num_target`, `num_aim`: what the method looked at, target examples or dualsft's
-  validation examples; `num_pool`, `num_shortlisted` | None, `num_neighbors` | None,
+  validation examples; `validation` [files] that these come from, else the target;
+  `num_pool`, `num_shortlisted` | None, `num_neighbors` | None,
   `num_selected`;
 * `budget` {`examples` | None, `tokens` | None}, `selected_tokens`, `pool_tokens`,
   `num_cut` {`target`, `pool`};

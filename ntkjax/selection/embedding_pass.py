@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from ntkjax.devices.mesh import replicate
 from ntkjax.selection.embeddings import embeddings
 from ntkjax.selection.problem import Columns, Problem
+from ntkjax.selection.rows import rows_at, unit_rows
 from ntkjax.selection.shortlist import Votes, reverse_knn
 
 
@@ -56,13 +57,7 @@ class Embedded:
         self, positions: Int64[np.ndarray, " n"]
     ) -> Float32[np.ndarray, "n d"]:
         """Embeddings of some candidates, of length 1: inner products are cosines."""
-        found = np.zeros((len(positions), self.target.shape[1]), np.float32)
-        start = 0
-        for tile in self.tiles():
-            here = (start <= positions) & (positions < start + len(tile))
-            found[here] = unit_rows(tile[positions[here] - start])
-            start += len(tile)
-        return found
+        return unit_rows(rows_at(self.tiles(), positions)).astype(np.float32)
 
 
 def embedded(problem: Problem, pooling: str) -> Embedded:
@@ -89,14 +84,3 @@ def embedded(problem: Problem, pooling: str) -> Embedded:
     columns = problem.candidates.compute("embeddings", decides, compute)
     target = embeddings(model, theta, problem.target_tokens, batching)
     return Embedded(target, columns)
-
-
-def unit_rows(vectors: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
-    """The vectors divided by their lengths; zero vectors stay.
-
-    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
-    [[0.6, 0.8], [0.0, 0.0]]
-    """
-    wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(lengths == 0, 1, lengths)

@@ -20,8 +20,11 @@ from jaxtyping import Array, Float, Float32, Int
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.gradients.features import features
 from ntkjax.gradients.gram import Sketch
+from ntkjax.math.seeds import stream
+from ntkjax.math.sketches import SKETCHES
 from ntkjax.notation import OutputFn, Theta
 from ntkjax.selection.passes import Batching, run_pass
+from ntkjax.selection.problem import Problem
 
 
 Transform = Callable[[Theta], Theta]
@@ -128,15 +131,17 @@ def gradient_sketches(
     return found.astype(np.float32, copy=False)
 
 
-def unit(vectors: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n k"]:
-    """Rows divided by their norms; a row of zeros stays.
+def seeded_sketch(problem: Problem, use: str) -> Sketch:
+    """The sketch of gradients of a problem, as its options want it.
 
-    >>> unit(np.array([[3, 4], [0, 0]], np.float32)).tolist()
-    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    Args:
+        problem: Its seed decides the draw.
+        use: What for; every use has a sketch of its own.
     """
-    squares = np.einsum("nk,nk->n", vectors, vectors, dtype=np.float64)
-    norms = np.sqrt(np.where(squares > 0, squares, 1))
-    return (vectors / norms[:, None]).astype(np.float32)
+    options = problem.options.sketch
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.start))
+    key = jax.random.key(stream(problem.seed, use))
+    return SKETCHES[options.kind](num_parameters, options.size, key)
 
 
 def _sketches(fixed, batch) -> Float[Array, "n k"]:

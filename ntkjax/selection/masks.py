@@ -6,7 +6,6 @@ of names, and within an array in row-major order.
 """
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from fractions import Fraction
@@ -15,13 +14,15 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from ntkjax.errors import InputError
+from ntkjax.math.seeds import stream
 from ntkjax.models.mask import Mask
 from ntkjax.selection.options import MaskOptions
-
-
-_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
-_MODULES = {"embed_tokens": "embed", "lm_head": "head"}
-_RANDOM = 41
+from ntkjax.selection.parameter_groups import (
+    group_ids,
+    layer_of,
+    quota_module_of,
+    smallest_group,
+)
 
 
 def is_asked_for(options: MaskOptions) -> bool:
@@ -34,7 +35,7 @@ def mask_of(scores: Mapping[str, np.ndarray], options: MaskOptions) -> Mask:
 
     Element by element exactly k are kept. Of groups the best are kept as long as they
     fit; the first that does not ends it. Quotas, for elements only, set the best of
-    every layer and then of every projection aside before the rest is chosen.
+    every layer and then of every module aside before the rest is chosen.
 
     Args:
         scores: One for each parameter, by name.
@@ -62,7 +63,7 @@ def random_mask(
     shapes: Mapping[str, tuple[int, ...]], options: MaskOptions, seed: int
 ) -> Mask:
     """A mask of random parameters, or groups, as a control. Errors: `mask_of`."""
-    rng = np.random.default_rng([seed, _RANDOM])
+    rng = np.random.default_rng(stream(seed, "random mask"))
     ordered = {name: shapes[name] for name in sorted(shapes)}
     ids = group_ids(ordered, options.granularity)
     draws = rng.random(int(ids.max()) + 1)
@@ -75,14 +76,30 @@ def magnitude_mask(theta: Mapping[str, np.ndarray], options: MaskOptions) -> Mas
     return mask_of(sizes, options)
 
 
+def check_mask_budget(
+    shapes: Mapping[str, tuple[int, ...]], options: MaskOptions
+) -> None:
+    """Refuses a budget that no mask can keep to, before there are scores.
+
+    Raises:
+        InputError: If it is above the number of parameters or below the smallest group.
+        ValueError: If no budget is given.
+    """
+    budget = mask_budget(sum(map(math.prod, shapes.values())), options)
+    smallest = smallest_group(shapes, options.granularity)
+    if budget < smallest:
+        sizes = f"the smallest {options.granularity} has {smallest} parameters"
+        raise _too_small(options, sizes, budget)
+
+
 def mask_budget(total: int, options: MaskOptions) -> int:
-    """K: the budget, or ⌊share · P⌋ and at least 1.
+    """The budget in parameters: as given, or ⌊share · P⌋ and at least 1.
 
     >>> mask_budget(100, MaskOptions(share=0.29))
     29
 
     Raises:
-        InputError: If there are fewer than K parameters.
+        InputError: If there are fewer parameters.
         ValueError: If the options say neither.
     """
     if options.budget is not None:
@@ -95,57 +112,6 @@ def mask_budget(total: int, options: MaskOptions) -> int:
     if options.share is None:
         raise ValueError("a mask needs a share or a budget.")
     return max(1, _part(options.share, total))
-
-
-def group_ids(
-    shapes: Mapping[str, tuple[int, ...]], granularity: str
-) -> Int64[np.ndarray, " P"]:
-    """The group of each parameter, numbered in the order in which they appear.
-
-    A row runs along the last axis of its array, and a vector is one row. A module has
-    the matrices of the same name in all layers, A and B together. Parameters outside
-    the layers are layers by themselves: embed, norms, head.
-    """
-    labels: dict[str, int] = {}
-    count, parts = 0, []
-    for name, shape in shapes.items():
-        size = math.prod(shape)
-        if granularity in ("element", "row"):
-            width = 1 if granularity == "element" or not shape else shape[-1]
-            parts.append(count + np.arange(size) // width)
-            count += size // width
-        else:
-            label = _label(name, granularity)
-            parts.append(np.full(size, labels.setdefault(label, len(labels))))
-    return np.concatenate(parts).astype(np.int64)
-
-
-def layer_of(name: str) -> str | None:
-    """The number of a parameter's layer; None outside the layers.
-
-    >>> layer_of("model.layers.3.mlp.up_proj.lora_A")
-    '3'
-    """
-    found = _LAYER.search(name)
-    return found and found[1]
-
-
-def module_of(name: str) -> str:
-    """The kind of module that a parameter belongs to.
-
-    >>> module_of("model.layers.3.mlp.up_proj.lora_A"), module_of("model.norm.weight")
-    ('up_proj', 'norms')
-    """
-    module = name.split(".")[-2:][0]
-    return "norms" if "norm" in module else _MODULES.get(module, module)
-
-
-def _label(name: str, granularity: str) -> str:
-    """The name of a parameter's matrix, module or layer."""
-    if granularity == "matrix":
-        return name
-    layer = layer_of(name) if granularity == "layer" else None
-    return layer or module_of(name)
 
 
 def _preference(
@@ -163,20 +129,19 @@ def _best_elements(
 ) -> Bool[np.ndarray, " P"]:
     """The best elements, as many as the budget has, those of the quotas first.
 
-    A layer or projection with fewer elements than its part leaves the rest to all.
+    A layer or module with fewer elements than its part leaves the rest to all.
     """
-    layers, projections, start = defaultdict(list), defaultdict(list), 0
+    layers, modules, start = defaultdict(list), defaultdict(list), 0
     for name, shape in shapes.items():
         place = np.arange(start, start + math.prod(shape))
         start += len(place)
         if layer_of(name) is not None:
             layers[layer_of(name)].append(place)
-        if module_of(name).endswith("_proj"):
-            projections[module_of(name)].append(place)
+        modules[quota_module_of(name)].append(place)
     budget = mask_budget(len(scores), options)
     preference = _preference(scores, options)
     kept = np.zeros(len(scores), bool)
-    quotas = (options.layer_quota, layers), (options.module_quota, projections)
+    quotas = (options.layer_quota, layers), (options.module_quota, modules)
     for quota, groups in quotas:
         each = _part(quota, budget) // max(1, len(groups))
         for places in groups.values():
@@ -223,14 +188,18 @@ def _best_groups(
     budget = mask_budget(len(scores), options)
     fitting = order[np.cumsum(sizes[order]) <= budget]
     if not len(fitting):
-        given = "budget" if options.budget is not None else "share"
-        raise InputError(
-            f"--mask.{given} {getattr(options, given)}: the best "
-            f"{options.granularity} has {sizes[order[0]]} parameters and the smallest "
-            f"{sizes.min()}, the budget is {budget}; raise it, or use "
-            "--mask.granularity element."
-        )
+        group = options.granularity
+        found = f"the best {group} has {sizes[order[0]]} parameters and the smallest "
+        raise _too_small(options, f"{found}{sizes.min()}", budget)
     return np.isin(ids, fitting)
+
+
+def _too_small(options: MaskOptions, sizes: str, budget: int) -> InputError:
+    given = "budget" if options.budget is not None else "share"
+    return InputError(
+        f"--mask.{given} {getattr(options, given)}: {sizes}, the budget is {budget}; "
+        "raise it, or use --mask.granularity element."
+    )
 
 
 def _unflattened(

@@ -80,8 +80,10 @@ class MaskOptions:
         granularity: What is kept or left as a whole: element, row, matrix, layer, or
             module, which has the matrices of the same name in all layers.
         sign: signed (the highest scores) or absolute (the highest absolute ones).
-        layer_quota: Share of the budget that is reserved in equal parts for layers.
-        module_quota: The same for modules (q, k, v, o, gate, up, down).
+        layer_quota: Share of the budget that is reserved in equal parts for layers;
+            with the granularity element only, as is the next.
+        module_quota: The same for modules: q, k, v, o, gate, up, down, and other
+            (embeddings, norms, head) where they are trained.
         reverse: Keep the lowest scores instead, as a control.
     """
 
@@ -192,6 +194,12 @@ def check_mask_options(mask: MaskOptions, prefix: str = "mask.") -> None:
         raise InputError(
             f"--{prefix}layer-quota {quotas[0]} and --{prefix}module-quota "
             f"{quotas[1]}: expected shares of the budget, together at most 1."
+        )
+    if any(quotas) and mask.granularity != "element":
+        flag = "layer-quota" if mask.layer_quota else "module-quota"
+        raise InputError(
+            f"--{prefix}{flag}: expected --{prefix}granularity element, not "
+            f"{mask.granularity}."
         )
 
 

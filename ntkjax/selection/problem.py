@@ -50,6 +50,10 @@ class Candidates(Protocol):
         """Tokens of each candidate."""
         ...
 
+    def limited_to(self, positions: Int64[np.ndarray, " n"]) -> "Candidates":
+        """Some of the candidates, in the order of all; their passes are their own."""
+        ...
+
     def texts(self) -> Iterator[list[Example]]:
         """The candidates in order, in blocks."""
         ...
@@ -98,6 +102,7 @@ class Snapshot:
         num_steps: Optimizer steps so far.
         learning_rate: Its mean since the last snapshot; 1 without a warm-up.
         identity: A hash of all this.
+        betas: Adam's decays β₁ and β₂, with which the moments were made.
     """
 
     theta: Theta
@@ -106,6 +111,7 @@ class Snapshot:
     num_steps: int
     learning_rate: float
     identity: str
+    betas: tuple[float, float] = (0.9, 0.999)
 
 
 @dataclass(frozen=True, eq=False)

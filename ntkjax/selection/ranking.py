@@ -23,27 +23,6 @@ def ranking(scores: Float[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
     return np.argsort(-scores, kind="stable").astype(np.int64)
 
 
-def ranks(scores: Float[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
-    """The rank of each row, 1 for the highest score.
-
-    >>> ranks(np.array([1.0, 3.0, 1.0])).tolist()
-    [2, 1, 3]
-    """
-    found = np.zeros(len(scores), np.int64)
-    found[ranking(scores)] = np.arange(1, len(scores) + 1)
-    return found
-
-
-def top(scores: Float[np.ndarray, " m"], budget: int) -> Int64[np.ndarray, " b"]:
-    """The `budget` rows of the highest scores, in rank order.
-
-    Raises:
-        InputError: If the budget is below 1 or there are fewer rows.
-    """
-    check_budget(budget, len(scores))
-    return ranking(scores)[:budget]
-
-
 def num_within_tokens(tokens: Int[np.ndarray, " m"], budget: int) -> int:
     """The length of the longest prefix of an order with at most `budget` tokens in all.
 

@@ -9,7 +9,6 @@ import pytest
 from safetensors.numpy import load_file
 
 from ntkjax.gradients.per_output import flatten
-from ntkjax.selection.gradient_sketches import unit
 from ntkjax.selection.methods.less import (
     gradient_transform,
     group_directions,
@@ -18,6 +17,7 @@ from ntkjax.selection.methods.less import (
 )
 from ntkjax.selection.options import LessOptions
 from ntkjax.selection.problem import Snapshot
+from ntkjax.selection.rows import unit_rows
 from tests.oracles import normwise
 
 
@@ -61,9 +61,10 @@ def test_agrees_with_torch(name):
         gradients = as_theta(GIVEN["gradients"][epoch])
         updates = np.asarray(jax.vmap(lambda g: flatten(transform(g)))(gradients))  # noqa: B023
         assert normwise(updates, GIVEN[f"updates/{name}"][epoch]) < FLOAT32
-        units = unit(updates @ GIVEN["signs"])
+        units = unit_rows(updates @ GIVEN["signs"]).astype(np.float32)
         assert normwise(units, GIVEN[f"units/{name}"][epoch]) < FLOAT32
-        targets = unit(GIVEN["target_gradients"][epoch] @ GIVEN["signs"])
+        targets = unit_rows(GIVEN["target_gradients"][epoch] @ GIVEN["signs"])
+        targets = targets.astype(np.float32)
         terms.append(([units[:4], units[4:]], group_directions(targets, groups)))
 
     found = influence(terms, learning_rate_weights(GIVEN["learning_rates"].tolist()))

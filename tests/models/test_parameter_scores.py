@@ -44,3 +44,14 @@ def test_scores_without_their_values_are_refused(tmp_path):
     write_parameter_scores(path, only, MaskFacts("model", None, "start"))
     with pytest.raises(InputError, match="scores and values differ"):
         read_parameter_scores(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e39])  # the last in float32
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_numbers_must_be_finite(tmp_path, value):
+    path = tmp_path / "parameters.safetensors"
+    for name in ("score/a.lora_B", "theta/a.lora_B"):
+        arrays = ARRAYS | {name: np.array([[value]])}
+        with pytest.raises(ValueError, match=f"{name}: numbers must be finite"):
+            write_parameter_scores(path, arrays, MaskFacts("model", None, "start"))
+    assert not path.exists()

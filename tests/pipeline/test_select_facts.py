@@ -10,6 +10,7 @@ from ntkjax.pipeline.select_facts import run_facts
 from ntkjax.pipeline.select_inputs import read_inputs
 from ntkjax.pipeline.select_result import Selection
 from ntkjax.selection.problem import Scored
+from tests.cli.world import write_records
 from tests.pipeline.select_problem import (
     NUM_POOL,
     NUM_TARGET,
@@ -56,7 +57,11 @@ def test_the_warm_up(facts):
     assert facts(method="loss", adapter=None)["warmup"]["kind"] == "none"
 
 
-def test_dualsft_looks_at_a_share_of_the_target(facts):
+def test_dualsft_looks_at_a_share_of_the_target_or_at_files(facts, world):
     found = facts(method="dualsft", validation_share=0.5)
     assert (found["num_target"], found["num_aim"]) == (NUM_TARGET, 4)
-    assert found["kernel"] is None
+    assert (found["kernel"], found["validation"]) == (None, [])
+    path = world.root / "validation.jsonl"
+    write_records(path, [{"id": "v", "text": "one more"}])
+    found = facts(method="dualsft", validation=(path,))
+    assert (found["num_aim"], found["validation"]) == (1, [str(path)])

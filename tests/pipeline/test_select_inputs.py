@@ -47,6 +47,19 @@ def test_too_few_examples_are_named(problem):
     read_inputs(settings_of(problem, budget=NUM_POOL), problem.model)
 
 
+def test_a_quota_of_no_source_is_refused(problem):
+    read = lambda *quotas: read_inputs(
+        settings_of(problem, picker="quota", quotas=quotas), problem.model
+    )
+    read("code=1", "(no source)=1")
+    with pytest.raises(InputError) as error:
+        read("code=1", "web=1")
+    assert str(error.value) == (
+        "--quotas web: no candidate has this source; expected some of wiki, code, "
+        "(no source)."
+    )
+
+
 def test_a_target_that_cannot_be_trained_on_is_refused_before_the_run(problem):
     """One token, which has none before it to be predicted from."""
     problem.edit_config(bos_token_id=None)

@@ -9,6 +9,8 @@ import safetensors.numpy
 from ntkjax.errors import InputError
 from ntkjax.models.lora import initial_theta
 from ntkjax.models.mask import MaskFacts, read_mask, theta_hash
+from ntkjax.pipeline.mask import run_mask
+from ntkjax.pipeline.mask_settings import MaskSettings
 from ntkjax.pipeline.select import run_select
 from ntkjax.selection.methods.table import METHODS
 from ntkjax.selection.options import (
@@ -58,18 +60,30 @@ def run(world):
 
     def run(name, **changes):
         out = world.root / name
+        method = changes.get("method", "ntk")
+        warmup = changes.get("warmup", METHODS[method].warmup)
         defaults = {
             "warmup": None,
-            "warmup_share": 0.3,
-            "training": TRAINING,
-            "sketch": SketchOptions(64),
             "stages": world.root / "stages",
             "target": (world.root / "grouped.jsonl",),
+            **own_settings(method, warmup),
         }
         run_select(settings_of(world, out=out, **(defaults | changes)))
         return out
 
     return run
+
+
+def own_settings(method, warmup):
+    """Settings that only some methods and warm-ups take."""
+    settings = {}
+    if warmup != "none":
+        settings["training"] = TRAINING
+    if warmup == "pool":
+        settings["warmup_share"] = 0.3
+    if method in ("less", "cosine"):
+        settings["sketch"] = SketchOptions(64)
+    return settings
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -129,15 +143,19 @@ def _only(out, group):
     return path
 
 
-def test_another_budget_needs_no_pass(run, monkeypatch):
+def test_another_budget_needs_no_pass_over_the_pool(run, monkeypatch):
     """Nor does another picker, nor another share of parameters."""
     changes = {"method": "dualsft", "mask": MASK}
     first = run("budget-4", **changes)
 
-    def refuse(self, shard, arrays):
-        raise AssertionError(f"computed again: {self.folder}")
+    write = ShardedPass.write
 
-    monkeypatch.setattr(ShardedPass, "write", refuse)
+    def over_the_chosen_only(self, shard, arrays):
+        if self.num_shards > 1:  # the pool has five, the chosen have one
+            raise AssertionError(f"computed again: {self.folder}")
+        write(self, shard, arrays)
+
+    monkeypatch.setattr(ShardedPass, "write", over_the_chosen_only)
     second = run("budget-9", budget=9, **changes)
     run("quota", picker="quota", **changes)
     run("more", method="dualsft", mask=MaskOptions(share=0.5))
@@ -186,6 +204,9 @@ def test_dualsft_leaves_scores_of_parameters_and_a_mask(world, run, parameters):
     total = sum(leaf.size for leaf in mask.values())
     assert facts["mask_parameters"] == sum(leaf.sum() for leaf in mask.values())
     assert facts["mask_parameters"] == total // 10
+    run_mask(MaskSettings(out, out / "again.safetensors", mask=MASK))
+    again = (out / "again.safetensors").read_bytes()
+    assert again == (out / "mask.safetensors").read_bytes()
     kept = out / ("adapter" if parameters == "lora" else "model")
     assert kept.is_dir()
 
@@ -241,13 +262,24 @@ BAD = {
         {"method": "dualsft", "mask": MaskOptions(budget=10**9)},
         "--mask.budget 1000000000: there are only",
     ),
+    "a mask below a layer": (
+        {"method": "dualsft", "mask": MaskOptions(budget=1, granularity="layer")},
+        "--mask.budget 1: the smallest layer has",
+    ),
+    "quotas of rows": (
+        {
+            "method": "dualsft",
+            "mask": MaskOptions(0.1, granularity="row", module_quota=0.1),
+        },
+        "--mask.module-quota: expected --mask.granularity element, not row",
+    ),
     "no moments": (
         {"method": "less", "warmup": "none"},
         "--method less: needs the Adam moments of a warm-up",
     ),
     "an unknown source": (
         {"picker": "quota", "quotas": ("web=1",)},
-        "web",
+        "--quotas web: no candidate has this source; expected some of wiki, code",
     ),
     "too few of a source": (
         {"method": "loss", "picker": "quota", "quotas": ("wiki=1",), "budget": 20},
@@ -265,9 +297,16 @@ def test_what_cannot_be_is_refused(world, run, case):
     changes, says = BAD[case]
     if "target" in changes:
         changes = changes | {"target": (world.root / changes["target"],)}
+    name = f"bad-{case.replace(' ', '-')}"
     with pytest.raises(InputError, match=says) as caught:
-        run(f"bad-{case.replace(' ', '-')}", **changes)
+        run(name, **changes)
     assert "\n" not in str(caught.value)
+    claims = (world.root / name / "run.yaml").exists()
+    assert claims == (case in SEEN_LATE)
+
+
+SEEN_LATE = ("too few of a source",)
+"""Known when all candidates are scored; all else is refused before a run begins."""
 
 
 def test_less_without_a_warm_up_on_plain_gradients(run):

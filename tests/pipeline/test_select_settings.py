@@ -9,8 +9,18 @@ from ntkjax.pipeline.select_settings import (
     with_defaults,
 )
 from ntkjax.selection.methods.table import METHODS
-from ntkjax.selection.options import DualsftOptions, LessOptions, MaskOptions
+from ntkjax.selection.options import (
+    DsirOptions,
+    DualsftOptions,
+    FisherOptions,
+    LessOptions,
+    MaskOptions,
+    SketchOptions,
+)
 from ntkjax.training.settings import TrainingSettings
+
+
+TRAINING = TrainingSettings(steps=3)
 
 
 def settings(**changes) -> SelectSettings:
@@ -43,11 +53,46 @@ def settings(**changes) -> SelectSettings:
             "reverse": True,
         },
         {"method": "dualsft", "mask": MaskOptions(share=0.1), "parameters": "full"},
-        {"method": "vote", "neighbors": 3},
+        {"method": "vote", "neighbors": 3, "embedding": "last"},
+        {"method": "embedding", "embedding": "last"},
+        {"method": "dsir", "shortlist": "vote", "neighbors": 3, "embedding": "last"},
+        {"kernel": "exact", "pooling": "last", "length_normalize": False},
+        {"method": "less", "less": LessOptions("sgd"), "sketch": SketchOptions(8)},
+        {"method": "cosine", "sketch": SketchOptions(8)},
+        {"method": "dsir", "dsir": DsirOptions(8)},
+        {"method": "fisher", "fisher": FisherOptions(8)},
+        {"method": "dualsft", "fisher": FisherOptions(8), "validation": (Path("v"),)},
+        {"method": "dualsft", "dualsft": DualsftOptions(0.5), "validation_share": 0.5},
+        {"training": TRAINING},
+        {"method": "loss", "warmup": "pool", "training": TRAINING, "warmup_share": 1.0},
     ],
 )
 def test_right_settings_pass(changes):
     check_select_settings(with_defaults(settings(**changes)))
+
+
+IDLE = {
+    "kernel": "exact",
+    "pooling": "last",
+    "length_normalize": False,
+    "less": LessOptions("sgd"),
+    "sketch": SketchOptions(8),
+    "fisher": FisherOptions(8),
+    "dsir": DsirOptions(8),
+    "dualsft": DualsftOptions(0.5),
+    "mask": MaskOptions(share=0.1),
+    "validation": (Path("v"),),
+    "validation_share": 0.5,
+}
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_a_flag_of_another_method_is_refused(name):
+    changes = {"method": "random", name: IDLE[name]}
+    with pytest.raises(InputError) as caught:
+        check_select_settings(with_defaults(settings(**changes)))
+    flag = name.replace("_", "-")
+    assert str(caught.value) == f"--{flag} says nothing with --method random."
 
 
 BAD = [
@@ -102,6 +147,26 @@ BAD = [
     ({"validation_share": 1.5}, "--validation-share 1.5: expected above 0"),
     ({"validation": (Path("v"),)}, "--validation says nothing with --method ntk"),
     ({"mask": MaskOptions(share=0.1)}, "--mask says nothing with --method ntk"),
+    (
+        {"method": "dualsft", "validation": (Path("v"),), "validation_share": 0.5},
+        "--validation-share says nothing with --validation.",
+    ),
+    (
+        {"method": "dsir", "embedding": "last"},
+        "--embedding says nothing with --shortlist none.",
+    ),
+    ({"warmup_share": 0.5}, "--warmup-share says nothing with --warmup target."),
+    (
+        {"method": "loss", "training": TRAINING},
+        "--training says nothing with --warmup none.",
+    ),
+    (
+        {
+            "method": "dualsft",
+            "mask": MaskOptions(0.1, granularity="row", layer_quota=0.2),
+        },
+        "--mask.layer-quota: expected --mask.granularity element, not row.",
+    ),
     (
         {"method": "dualsft", "mask": MaskOptions(share=1.5)},
         "--mask.share 1.5: expected above 0, at most 1",

@@ -18,7 +18,7 @@ from tests.cli.world import build_world
 from tests.pipeline.select_problem import MAX_LENGTH, write_problem
 
 
-SETTINGS = TrainingSettings(steps=5, batch_size=4, learning_rate=0.05)
+SETTINGS = TrainingSettings(steps=5, batch_size=4, learning_rate=0.05, beta2=0.99)
 # 7 examples: an epoch has two steps
 
 
@@ -88,6 +88,7 @@ def test_snapshots_are_those_of_the_training(prepared, target, warm, tmp_path):
         assert_equal(snapshot.first_moment, jax.device_get(adam.mu))
         assert_equal(snapshot.second_moment, jax.device_get(adam.nu))
         assert snapshot.learning_rate == pytest.approx(np.mean(rows), rel=1e-6)
+        assert snapshot.betas == (0.9, 0.99)
     assert [row["step"] for row in history] == [1, 2, 3, 4, 5]
     assert all(row.keys() == {"step", "loss", "learning_rate"} for row in history)
     assert len({snapshot.identity for snapshot in snapshots}) == 3

@@ -94,6 +94,7 @@ def ntk_run(seed: int = 0) -> dict:
         "method_facts": copy.deepcopy(FACTS["ntk"]),
         "num_target": 200,
         "num_aim": 200,
+        "validation": [],
         "num_pool": NUM_POOL,
         "num_shortlisted": NUM_SHORTLISTED,
         "num_neighbors": NUM_SELECTED,

@@ -47,6 +47,27 @@ def test_opening_of_other_methods(method, says):
     assert says in opening(selection_run(method))
 
 
+def test_opening_of_dualsft_speaks_of_what_it_looked_at():
+    """A validation set takes the target's place or is a part of it."""
+    result = selection_run("dualsft")
+    says = lambda **changes: opening(result | changes)
+    start = "100 of 1,600 pool examples were chosen for "
+    whole = says()
+    assert whole.startswith(f"{start}200 validation examples: those with the largest")
+    assert whole.endswith("out of the whole pool.")
+    assert "target" not in whole
+    half = says(num_aim=100)
+    assert half.startswith(f"{start}100 validation examples: ")
+    assert half.endswith(" Of the 200 target examples 100 were not used.")
+    assert says(num_aim=199).endswith(" Of the 200 target examples 1 was not used.")
+    for number in (50, 200, 300):
+        files = {"num_aim": number, "validation": ["v.jsonl"]}
+        assert says(**files).endswith(" Of the 200 target examples 200 were not used.")
+        taught = {"warmup": {"kind": "target"}}
+        assert says(**files, **taught).endswith("out of the whole pool.")
+    assert "not used" not in says(num_aim=100, warmup={"kind": "target"})
+
+
 def test_opening_says_where_the_target_played_no_part():
     result = selection_run("random")
     assert opening(result) == (

@@ -13,7 +13,7 @@ from ntkjax.models.lora import LoraSettings
 from ntkjax.selection.options import MethodOptions
 from ntkjax.selection.passes import Batching
 from ntkjax.selection.problem import Problem, Snapshot
-from ntkjax.selection.ranking import top
+from ntkjax.selection.ranking import ranking
 from tests.problems import random_examples, random_model, tiny_config
 
 
@@ -36,11 +36,14 @@ class MemoryColumns:
 
 
 class MemoryCandidates:
-    """Candidates in memory; `computed` lists the passes that were really computed."""
+    """Candidates in memory; `computed` lists the passes that were really computed.
+
+    Passes over some of them are kept and listed beside those over all.
+    """
 
     def __init__(self, tokenized: list[TokenizedExample], texts: list[Example]):
         self._tokenized, self._texts = tokenized, texts
-        self._kept: dict[str, MemoryColumns] = {}
+        self._kept: dict[str, list[dict]] = {}
         self.computed: list[str] = []
 
     def __len__(self) -> int:
@@ -48,6 +51,14 @@ class MemoryCandidates:
 
     def lengths(self) -> np.ndarray:
         return np.array([len(e.tokens) for e in self._tokenized], np.int32)
+
+    def limited_to(self, positions: np.ndarray) -> "MemoryCandidates":
+        positions = np.sort(positions)
+        found = MemoryCandidates(
+            self.read(positions), [self._texts[position] for position in positions]
+        )
+        found._kept, found.computed = self._kept, self.computed
+        return found
 
     def texts(self) -> Iterator[list[Example]]:
         for start in range(0, len(self._texts), 5):
@@ -57,28 +68,30 @@ class MemoryCandidates:
         return [self._tokenized[position] for position in positions]
 
     def compute(self, name: str, decides: Mapping, compute) -> MemoryColumns:
-        key = repr((name, sorted(decides.items())))
-        if key not in self._kept:
-            self.computed.append(name)
-            found = self._by_shard(compute)
-            self._kept[key] = MemoryColumns(
-                {k: np.concatenate([part[k] for part in found]) for k in found[0]}
-            )
-        return self._kept[key]
+        found = self._shards(name, decides, compute)
+        return MemoryColumns(
+            {k: np.concatenate([part[k] for part in found]) for k in found[0]}
+        )
 
     def reduce(self, name: str, decides: Mapping, compute) -> dict[str, np.ndarray]:
-        self.computed.append(name)
-        found = self._by_shard(compute)
+        found = self._shards(name, decides, compute)
         return {
             k: np.sum([part[k] for part in found], axis=0, dtype=np.float64)
             for k in found[0]
         }
 
-    def _by_shard(self, compute) -> list[dict[str, np.ndarray]]:
-        """Two shards, as a store would have them."""
-        half = len(self) // 2
-        parts = self._tokenized[:half], self._tokenized[half:]
-        return [compute(list(part), lambda count: None) for part in parts]
+    def _shards(self, name: str, decides: Mapping, compute) -> list[dict]:
+        """Two shards, as a store would have and keep them."""
+        ids = [example.id for example in self._tokenized]
+        key = repr((name, sorted(decides.items()), ids))
+        if key not in self._kept:
+            self.computed.append(name)
+            half = len(self) // 2
+            parts = self._tokenized[:half], self._tokenized[half:]
+            self._kept[key] = [
+                compute(list(part), lambda count: None) for part in parts if part
+            ]
+        return self._kept[key]
 
 
 def small_problem(
@@ -110,7 +123,7 @@ def small_problem(
         vocab_size=MODEL.config.vocab_size,
         options=options or MethodOptions(),
         seed=seed,
-        pick=lambda scores: top(scores, budget),
+        pick=lambda scores: ranking(scores)[:budget],
         about=lambda: budget,
     )
 

@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 
 from ntkjax.selection.agreement import agreement
-from ntkjax.selection.ranking import top
+from ntkjax.selection.ranking import ranking
 from ntkjax.selection.shortlist import Votes, shortlist
 
 
@@ -12,7 +12,7 @@ def problem(num_pool=60, num_scored=30, num_selected=12, seed=0):
     votes = Votes(rng.integers(0, 5, num_pool), rng.normal(size=num_pool))
     scored = shortlist(votes, num_scored)
     scores = rng.normal(size=num_scored)
-    return votes, scored, scores, scored[top(scores, num_selected)]
+    return votes, scored, scores, scored[ranking(scores)[:num_selected]]
 
 
 def test_equals_counting():
@@ -48,7 +48,7 @@ def test_chance_is_the_mean_over_random_selections():
 def test_choosing_by_similarity_agrees_with_the_embedding():
     votes, *_ = problem()
     everything = np.arange(60)
-    selected = top(votes.similarity, 12)
+    selected = ranking(votes.similarity)[:12]
     found = agreement(votes, everything, votes.similarity, selected)
     assert found.embedding_overlap == found.spearman_embedding == 1
     assert found.embedding_overlap_chance == 12 / 60

@@ -8,7 +8,8 @@ import pytest
 from ntkjax.data.batches import pooling_weights
 from ntkjax.errors import InputError
 from ntkjax.selection import embedding_pass
-from ntkjax.selection.embedding_pass import Embedded, embedded, unit_rows
+from ntkjax.selection.embedding_pass import Embedded, embedded
+from ntkjax.selection.rows import unit_rows
 from ntkjax.selection.shortlist import reverse_knn
 from tests.oracles import normwise
 from tests.selection.small_problem import MODEL, MemoryColumns, small_problem

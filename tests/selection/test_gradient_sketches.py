@@ -15,8 +15,9 @@ from ntkjax.selection.gradient_sketches import (
     Sign,
     _sketches,
     gradient_sketches,
-    unit,
+    seeded_sketch,
 )
+from ntkjax.selection.options import MethodOptions, SketchOptions
 from ntkjax.selection.passes import data_parallel
 from tests.oracles import normwise
 from tests.problems import random_like
@@ -137,12 +138,16 @@ def test_checkpoints_share_one_program():
     assert program._cache_size() == size
 
 
-def test_unit_rows():
-    rows = np.array([[3, 4], [0, 0], [1e-30, 0], [0, -1e30]], np.float32)
-    expected = [[0.6, 0.8], [0, 0], [1, 0], [0, -1]]
-    found = unit(rows)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+def test_a_seed_and_a_use_have_one_sketch():
+    options = MethodOptions(sketch=SketchOptions(size=20, kind="rademacher"))
+    matrix = lambda seed, use: matrix_of(
+        seeded_sketch(small_problem(options=options, seed=seed), use), SIZE
+    )
+    once = matrix(0, "a")
+    assert once.shape == (SIZE, 20)
+    np.testing.assert_array_equal(matrix(0, "a"), once)
+    assert not np.array_equal(matrix(1, "a"), once)
+    assert not np.array_equal(matrix(0, "b"), once)
 
 
 def test_an_example_that_overflows_is_named():

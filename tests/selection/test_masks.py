@@ -4,37 +4,24 @@ import numpy as np
 import pytest
 
 from ntkjax.errors import InputError
+from ntkjax.math.seeds import stream
 from ntkjax.models.mask import count_kept
 from ntkjax.selection.masks import (
-    group_ids,
+    check_mask_budget,
     is_asked_for,
-    layer_of,
     magnitude_mask,
     mask_budget,
     mask_of,
-    module_of,
     random_mask,
 )
-from ntkjax.selection.options import MaskOptions
-
-
-SHAPES = {
-    f"model.layers.{layer}.{module}.lora_{part}": shape
-    for layer in range(3)
-    for module, shapes in (
-        ("self_attn.q_proj", {"A": (2, 4), "B": (4, 2)}),
-        ("mlp.down_proj", {"A": (2, 6), "B": (4, 2)}),
-    )
-    for part, shape in shapes.items()
-}
-FULL = {
-    "model.embed_tokens.weight": (5, 4),
-    "model.layers.0.input_layernorm.weight": (4,),
-    "model.layers.0.self_attn.q_proj.weight": (4, 4),
-    "model.layers.1.self_attn.q_proj.weight": (4, 4),
-    "model.norm.weight": (4,),
-    "lm_head.weight": (5, 4),
-}
+from ntkjax.selection.options import GRANULARITIES, MaskOptions
+from ntkjax.selection.parameter_groups import (
+    group_ids,
+    layer_of,
+    module_of,
+    quota_module_of,
+)
+from tests.selection.parameter_shapes import FULL, SHAPES, slow_groups
 
 
 def draw(shapes, seed=0):
@@ -86,29 +73,6 @@ def test_share_and_budget():
     assert [is_asked_for(options) for options in asked] == [True, True, False]
 
 
-def slow_label(name, index, granularity):
-    """The group of one parameter, from what the words say."""
-    words = name.split(".")
-    module = {"embed_tokens": "embed", "lm_head": "head"}.get(words[-2], words[-2])
-    module = "norms" if "norm" in module else module
-    layer = words[2] if "layers" in words else module
-    return {
-        "row": (name, index[0] if len(index) > 1 else 0),
-        "matrix": name,
-        "module": module,
-        "layer": layer,
-    }[granularity]
-
-
-def slow_groups(scores, granularity):
-    groups = {}
-    for name in sorted(scores):
-        for index in np.ndindex(scores[name].shape):
-            label = slow_label(name, index, granularity)
-            groups.setdefault(label, []).append((name, index))
-    return groups
-
-
 @pytest.mark.parametrize("shapes", [SHAPES, FULL], ids=["lora", "full"])
 @pytest.mark.parametrize("sign", ["signed", "absolute"])
 @pytest.mark.parametrize("granularity", ["row", "matrix", "module", "layer"])
@@ -117,7 +81,7 @@ def test_groups_are_kept_whole_best_first(granularity, sign, shapes):
     total = sum(leaf.size for leaf in scores.values())
     options = MaskOptions(share=0.7, granularity=granularity, sign=sign)
     mask = mask_of(scores, options)
-    groups = slow_groups(scores, granularity)
+    groups = slow_groups(shapes, granularity)
     means = [np.mean([scores[n][i] for n, i in group]) for group in groups.values()]
     means = np.abs(means) if sign == "absolute" else np.array(means)
     expected = {name: np.zeros(shape, bool) for name, shape in shapes.items()}
@@ -133,25 +97,6 @@ def test_groups_are_kept_whole_best_first(granularity, sign, shapes):
     np.testing.assert_array_equal(flat(mask), flat(expected))
 
 
-def test_numbers_of_groups():
-    ids = lambda kind: group_ids(FULL, kind)
-    assert ids("element").tolist() == list(range(80))
-    # five rows, a vector, four, four, a vector, five
-    assert np.bincount(ids("row")).tolist() == [4] * 20
-    assert np.bincount(ids("matrix")).tolist() == [20, 4, 16, 16, 4, 20]
-    assert np.bincount(ids("module")).tolist() == [20, 8, 32, 20]
-    assert np.bincount(ids("layer")).tolist() == [20, 20, 16, 4, 20]
-
-
-def test_names_of_layers_and_modules():
-    name = "model.layers.11.self_attn.q_proj.bias"
-    assert (layer_of(name), module_of(name)) == ("11", "q_proj")
-    name = "model.layers.0.self_attn.q_norm.weight"
-    assert (layer_of(name), module_of(name)) == ("0", "norms")
-    assert (layer_of("lm_head.lora_A"), module_of("lm_head.lora_A")) == (None, "head")
-    assert (layer_of("x"), module_of("x")) == (None, "x")
-
-
 def test_a_group_that_does_not_fit():
     options = MaskOptions(budget=10, granularity="layer")
     with pytest.raises(InputError) as error:
@@ -162,6 +107,31 @@ def test_a_group_that_does_not_fit():
     )
     with pytest.raises(InputError, match=r"--mask.share 0.1: .* the budget is 10"):
         mask_of(SCORES, MaskOptions(share=0.1, granularity="layer"))
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("shapes", [SHAPES, FULL], ids=["lora", "full"])
+def test_impossible_budgets_are_known_without_scores(shapes, granularity):
+    ids = group_ids(shapes, granularity)
+    smallest, total = np.bincount(ids).min(), len(ids)
+    for budget in range(1, total + 2):
+        options = MaskOptions(budget=budget, granularity=granularity)
+        if budget > total:
+            says = f"--mask.budget {budget}: there are only {total} parameters"
+        elif budget < smallest:
+            says = (
+                f"--mask.budget {budget}: the smallest {granularity} has {smallest} "
+                f"parameters, the budget is {budget}; raise it, or use "
+                "--mask.granularity element."
+            )
+        else:
+            check_mask_budget(shapes, options)
+            continue
+        with pytest.raises(InputError) as error:
+            check_mask_budget(shapes, options)
+        assert str(error.value).startswith(says)
+    with pytest.raises(InputError, match=r"--mask.share 0.01: the smallest layer"):
+        check_mask_budget(shapes, MaskOptions(share=0.01, granularity="layer"))
 
 
 def by_label(mask, label):
@@ -202,16 +172,17 @@ def test_a_quota_larger_than_its_layer_goes_to_the_others():
     assert by_label(mask, layer_of) == {"0": 2, "1": 8}
 
 
-def test_quotas_outside_layers_and_projections():
-    """Embeddings, norms and heads have no quota, and may still be kept."""
-    scores = {n: np.full(s, 1.0 + ("head" in n)) for n, s in FULL.items()}
-    options = MaskOptions(budget=10, layer_quota=0.4, module_quota=0.2)
-    assert by_label(mask_of(scores, options), module_of) == {
-        "embed": 0,
-        "norms": 2,  # ties of layer 0 go in order of names
-        "q_proj": 4,
-        "head": 4,
-    }
+def test_what_is_in_no_projection_has_a_module_quota_together():
+    """Embeddings, norms and heads are in no layer; the first layer's norm is."""
+    scores = {n: np.full(s, 1.0 + ("q_proj" in n)) for n, s in FULL.items()}
+    free = mask_of(scores, MaskOptions(budget=10))
+    assert by_label(free, quota_module_of) == {"q_proj": 10, "other": 0}
+    mask = mask_of(scores, MaskOptions(budget=10, module_quota=0.8))
+    assert by_label(mask, quota_module_of) == {"q_proj": 6, "other": 4}
+    # the head is the first of them by name
+    assert by_label(mask, module_of) == {"embed": 0, "norms": 0, "q_proj": 6, "head": 4}
+    mask = mask_of(scores, MaskOptions(budget=10, layer_quota=0.4, module_quota=0.4))
+    assert by_label(mask, layer_of) == {None: 2, "0": 6, "1": 2}
 
 
 @pytest.mark.parametrize("flag", ["layer_quota", "module_quota"])
@@ -233,6 +204,8 @@ def test_random_masks():
     np.testing.assert_array_equal(flat(one), flat(same))
     assert (flat(one) != flat(other)).any()
     assert count_kept(one) == TOTAL // 4
+    draws = np.random.default_rng(stream(3, "random mask")).random(TOTAL)
+    np.testing.assert_array_equal(flat(one), draws >= np.sort(draws)[-TOTAL // 4])
     turned = dict(reversed(SHAPES.items()))  # the order of names does not matter
     np.testing.assert_array_equal(flat(random_mask(turned, options, 3)), flat(one))
 

@@ -53,6 +53,12 @@ BAD = {
     "--mask.granularity word: expected one of element": {
         "mask": MaskOptions(granularity="word")
     },
+    "--mask.layer-quota: expected --mask.granularity element, not row.": {
+        "mask": MaskOptions(0.5, granularity="row", layer_quota=0.2, module_quota=0.1)
+    },
+    "--mask.module-quota: expected --mask.granularity element, not layer.": {
+        "mask": MaskOptions(0.5, granularity="layer", module_quota=0.2)
+    },
 }
 
 
@@ -67,3 +73,6 @@ def test_wrong_ones_are_named(says, changes):
 def test_a_prefix_of_flags():
     with pytest.raises(InputError, match=r"^--share and --budget: give one"):
         check_mask_options(MaskOptions(0.5, 3), prefix="")
+    options = MaskOptions(0.5, granularity="row", layer_quota=0.2)
+    with pytest.raises(InputError, match=r"^--layer-quota: expected --granularity el"):
+        check_mask_options(options, prefix="")

@@ -1,3 +1,6 @@
+import numpy as np
+
+from ntkjax.selection.problem import Candidates
 from tests.selection.small_problem import small_problem
 
 
@@ -15,6 +18,19 @@ def test_a_part_of_the_target():
     assert part.groups == ("a", "a")
     assert part.candidates is problem.candidates
     assert small_problem(5).limited_to([0]).groups is None
+
+
+def test_a_part_of_the_candidates():
+    problem = small_problem()
+    part = problem.candidates.limited_to(np.array([6, 1, 3]))
+    assert isinstance(part, Candidates)
+    assert len(part) == 3
+    ids = [example.id for example in part.read(np.arange(3))]
+    assert ids == ["1", "3", "6"]
+    assert [text.id for block in part.texts() for text in block] == ids
+    np.testing.assert_array_equal(
+        part.lengths(), problem.candidates.lengths()[[1, 3, 6]]
+    )
 
 
 def test_the_last_snapshot_is_where_scores_are_taken():

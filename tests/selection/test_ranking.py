@@ -6,8 +6,6 @@ from ntkjax.selection.ranking import (
     check_budget,
     num_within_tokens,
     ranking,
-    ranks,
-    top,
 )
 
 
@@ -16,8 +14,7 @@ SCORES = np.array([0.5, 2.0, -1.0, 2.0, 0.5])
 
 def test_ranking_is_by_score_and_then_by_pool_order():
     assert ranking(SCORES).tolist() == [1, 3, 0, 4, 2]
-    assert ranks(SCORES).tolist() == [3, 1, 5, 2, 4]
-    assert ranking(SCORES).dtype == ranks(SCORES).dtype == np.int64
+    assert ranking(SCORES).dtype == np.int64
 
 
 def test_ranking_equals_python_sorting():
@@ -31,11 +28,6 @@ def test_scores_that_are_not_finite_are_refused():
         ranking(np.array([1.0, np.nan]))
 
 
-def test_top():
-    assert top(SCORES, 3).tolist() == [1, 3, 0]
-    assert top(SCORES, 5).tolist() == ranking(SCORES).tolist()
-
-
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
@@ -44,8 +36,6 @@ def test_top():
     ],
 )
 def test_impossible_budgets(budget, message):
-    with pytest.raises(InputError, match=message):
-        top(SCORES, budget)
     with pytest.raises(InputError, match=message):
         check_budget(budget, 5)
 

@@ -84,7 +84,10 @@ class Sides:
 
     def parameters(self, mean_gradient: HostTree) -> Parameters:
         """The parameters for examples with this mean gradient. Cost: none."""
-        scores = self.surrogate.column_scores(mean_gradient)
+        scores = {  # in the precision of files, from which masks are cut again
+            name: leaf.astype(np.float32).astype(np.float64)
+            for name, leaf in self.surrogate.column_scores(mean_gradient).items()
+        }
         return Parameters(scores, self.cut(scores))
 
 

@@ -12,7 +12,6 @@ The released code of the paper has a step size η in û, and half precision, in 
 of its terms are zero; here û is free of η, and κ takes the place of η N / 2.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import replicate
 from ntkjax.errors import InputError
 from ntkjax.math.trees import norm
 from ntkjax.models.mask import theta_hash
@@ -68,10 +68,11 @@ def check_response(options: DualsftOptions, *, has_moments: bool) -> None:
 
 
 def validation_response(problem: Problem) -> Response:
-    """V and c as `problem.options.dualsft` wants them.
+    """The v and c that `problem.options.dualsft` asks for.
 
     With λ_new = 1, λ_prior = 0 and κ = 0 it is the gradient of gradient-dot, and is
-    decided by the same values. What is multiplied by zero is not computed.
+    decided by the same values. What is multiplied by zero is not computed. The rest is
+    computed anew by every run: v_new, v_prior and the Fisher diagonal are not kept.
 
     Cost: F + B for each validation example, 3 F + B for each anchor, and F + B for each
     example of a Fisher diagonal.
@@ -119,33 +120,43 @@ def second_order_facts(surrogate: Surrogate, mean_gradient: HostTree) -> dict[st
     }
 
 
-def candidates_gradient(problem: Problem) -> HostTree:
-    """Ḡ: the mean of ∇ℓ over all candidates. Cost: F + B each; the pass is kept.
+def candidates_gradient(
+    problem: Problem, positions: Int64[np.ndarray, " n"] | None = None
+) -> HostTree:
+    """Ḡ, the mean of ∇ℓ over all candidates, or Ḡ_S over some. Cost: F + B each.
+
+    Either pass is kept, each shard as it is done.
+
+    Args:
+        problem: Its snapshot, candidates and batches are used.
+        positions: Of S.
 
     Raises:
         InputError: If an example's gradient is not finite; the example is named.
     """
+    candidates, batching = problem.candidates, problem.batching
+    if positions is not None:
+        candidates = candidates.limited_to(positions)
+    held = Loss(problem.model), problem.snapshot.theta
+    f, theta = replicate(held, batching.mesh)
 
     def compute(
         examples: list[TokenizedExample], advance: Advance
     ) -> dict[str, np.ndarray]:
-        sums = _loss_gradient_sum(problem, examples)
+        sums = loss_gradient_sum(f, theta, examples, batching)
         advance(len(examples))
         return sums
 
     decides = {"snapshot": problem.snapshot.identity}
-    sums = problem.candidates.reduce("loss gradient", decides, compute)
-    return _divided(sums, len(problem.candidates))
-
-
-def mean_gradient_of(problem: Problem, positions: Int64[np.ndarray, " n"]) -> HostTree:
-    """Ḡ_S: the same mean over some candidates. Cost: F + B each."""
-    examples = problem.candidates.read(positions)
-    return _divided(_loss_gradient_sum(problem, examples), len(examples))
+    sums = candidates.reduce("loss gradient", decides, compute)
+    return jax.tree.map(lambda leaf: leaf / len(candidates), sums)
 
 
 def _prior(problem: Problem) -> tuple[HostTree, dict[str, Any], dict[str, Any]]:
-    """v_prior, what decides it, and what to say of it."""
+    """The gradient v_prior, what decides it, and what to say of it.
+
+    It is computed anew by every run.
+    """
     options = problem.options.dualsft
     model, tau = problem.model, options.temperature
     anchors = draw_candidates(problem, options.anchors, "anchors")
@@ -154,7 +165,7 @@ def _prior(problem: Problem) -> tuple[HostTree, dict[str, Any], dict[str, Any]]:
     divergence = Divergence(model, problem.start, tau)
     theta = problem.snapshot.theta
     sums = loss_gradient_sum(divergence, theta, anchors, problem.batching, weights)
-    prior = _divided(sums, weights.sum())
+    prior = jax.tree.map(lambda leaf: leaf / weights.sum(), sums)
     decides = {
         "lambda_prior": options.lambda_prior,
         "anchors": hash_of(anchors),
@@ -171,7 +182,10 @@ def _prior(problem: Problem) -> tuple[HostTree, dict[str, Any], dict[str, Any]]:
 
 
 def _curvature(problem: Problem) -> tuple[HostTree | None, dict[str, Any]]:
-    """C and what decides it; None where κ = 0."""
+    """The curvature c, None where κ = 0, and what decides it.
+
+    A Fisher diagonal is computed anew by every run.
+    """
     options = problem.options.dualsft
     if options.kappa == 0:
         return None, {}
@@ -181,14 +195,3 @@ def _curvature(problem: Problem) -> tuple[HostTree | None, dict[str, Any]]:
         return fisher, decides | {"fisher": hash_of(drawn)}
     moments = problem.snapshot.second_moment
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), moments), decides
-
-
-def _loss_gradient_sum(
-    problem: Problem, examples: Sequence[TokenizedExample]
-) -> HostTree:
-    f, theta = Loss(problem.model), problem.snapshot.theta
-    return loss_gradient_sum(f, theta, examples, problem.batching)
-
-
-def _divided(sums: Mapping[str, np.ndarray], by: float | int) -> HostTree:
-    return {name: leaf / by for name, leaf in sums.items()}

@@ -7,16 +7,13 @@ Nothing is sketched: the target enters through one direction. A gradient that is
 has cosine 0 with all.
 """
 
-import jax
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
-from ntkjax.math.seeds import stream
-from ntkjax.math.sketches import SKETCHES
 from ntkjax.outputs.loss import Loss
-from ntkjax.selection.gradient_sketches import gradient_sketches, unit
+from ntkjax.selection.gradient_sketches import gradient_sketches, seeded_sketch
 from ntkjax.selection.gradient_sums import HostTree, to_float32
 from ntkjax.selection.loss_gradients import (
     gradient_norms,
@@ -25,6 +22,7 @@ from ntkjax.selection.loss_gradients import (
     loss_gradient_sum,
 )
 from ntkjax.selection.problem import Advance, Problem, Scored
+from ntkjax.selection.rows import unit_rows
 
 
 def score(problem: Problem) -> Scored:
@@ -79,9 +77,7 @@ def _features(
 ) -> Float32[np.ndarray, "n k"]:
     """Sketches of the unit gradients of these candidates."""
     f, theta = Loss(problem.model), problem.snapshot.theta
-    options = problem.options.sketch
-    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(theta))
-    key = jax.random.key(stream(problem.seed, "features"))
-    sketch = SKETCHES[options.kind](num_parameters, options.size, key)
+    sketch = seeded_sketch(problem, "features")
     examples = problem.candidates.read(positions)
-    return unit(gradient_sketches(f, theta, examples, problem.batching, sketch))
+    found = gradient_sketches(f, theta, examples, problem.batching, sketch)
+    return unit_rows(found).astype(np.float32)

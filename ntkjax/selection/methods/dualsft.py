@@ -10,7 +10,6 @@ anew; nothing is rounded to half precision.
 """
 
 import hashlib
-import math
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,12 @@ from ntkjax.selection.dualsft.rescoring import Choice, Sides, alternate
 from ntkjax.selection.dualsft.response import (
     candidates_gradient,
     check_response,
-    mean_gradient_of,
     second_order_facts,
     validation_response,
 )
 from ntkjax.selection.gradient_sums import HostTree
 from ntkjax.selection.loss_passes import candidate_products
-from ntkjax.selection.masks import is_asked_for, mask_budget, mask_of
+from ntkjax.selection.masks import check_mask_budget, is_asked_for, mask_of
 from ntkjax.selection.problem import Problem, Prospect, Scored
 
 
@@ -59,7 +57,7 @@ def score(problem: Problem) -> Scored:
         mean_gradient,
         rows,
         problem.pick,
-        lambda positions: mean_gradient_of(problem, positions),
+        lambda positions: candidates_gradient(problem, positions),
         cut,
     )
     options = problem.options.dualsft
@@ -85,8 +83,7 @@ def check(prospect: Prospect) -> None:
     options, mask = prospect.options.dualsft, prospect.options.mask
     check_response(options, has_moments=prospect.has_moments)
     if is_asked_for(mask):
-        shapes = prospect.model.theta_shapes.values()
-        mask_budget(sum(math.prod(shape) for shape in shapes), mask)
+        check_mask_budget(prospect.model.theta_shapes, mask)
         return
     flag = None
     if options.order != "one-shot":

@@ -24,6 +24,8 @@ from ntkjax.selection.problem import Problem, Scored
 def score(problem: Problem) -> Scored:
     """Scores at the end of the warm-up. Cost: 2 F for each candidate, exact.
 
+    The Fisher diagonal and v are computed anew by every run; the scores are kept.
+
     Raises:
         InputError: If a gradient, the direction or a score is not finite.
     """
@@ -45,7 +47,7 @@ def score(problem: Problem) -> Scored:
 
 
 def preconditioned(gradient: HostTree, fisher: HostTree, damping: float) -> HostTree:
-    """V ⊘ (F + δ F̄); 0 where the divisor is 0, as the pseudoinverse has it.
+    """The quotient v ⊘ (F + δ F̄), 0 where the divisor is: a pseudoinverse.
 
     Raises:
         InputError: If a quotient does not fit into float32.

@@ -9,33 +9,31 @@ for both sides and all epochs. The mean of cosines is an inner product with one
 direction per group: a candidate costs a gradient, a sketch and a dot for each group.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64
 
 from ntkjax.devices.mesh import replicate
 from ntkjax.errors import InputError
 from ntkjax.gradients.gram import Sketch
-from ntkjax.math.seeds import stream
-from ntkjax.math.sketches import SKETCHES
 from ntkjax.outputs.loss import Loss
 from ntkjax.selection.gradient_sketches import (
     AdamUpdate,
     Sign,
     Transform,
     gradient_sketches,
-    unit,
+    seeded_sketch,
 )
 from ntkjax.selection.options import LessOptions
 from ntkjax.selection.problem import Columns, Problem, Prospect, Scored, Snapshot
 from ntkjax.selection.ranking import ranking
+from ntkjax.selection.rows import rows_at, unit_rows
 
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+EPSILON = 1e-8
 """Of the Adam update, as in the code of LESS."""
 
 
@@ -60,7 +58,7 @@ def score(problem: Problem) -> Scored:
     ]
     weights = learning_rate_weights([each.learning_rate for each in problem.snapshots])
     groups = list(problem.group_rows().values())
-    sketch = _sketch(problem)
+    sketch = seeded_sketch(problem, "gradient sketch")
     terms = []
     for snapshot, transform in zip(problem.snapshots, transforms, strict=True):
         directions = group_directions(_target(problem, snapshot, sketch), groups)
@@ -138,36 +136,17 @@ def gradient_transform(snapshot: Snapshot, options: LessOptions) -> Transform | 
         return Sign()
     if snapshot.first_moment is None or snapshot.second_moment is None:
         raise _no_moments()
+    beta1, beta2 = snapshot.betas
     return AdamUpdate(
         snapshot.first_moment,
         snapshot.second_moment,
         jnp.asarray(snapshot.num_steps, jnp.int32),
-        beta1=BETA1,
-        beta2=BETA2,
+        beta1=beta1,
+        beta2=beta2,
         epsilon=EPSILON,
         epsilon_inside_root=options.epsilon_inside_root,
         bias_correction=options.bias_correction,
     )
-
-
-def rows_at(
-    tiles: Iterator[Float32[np.ndarray, "_ k"]], positions: Int64[np.ndarray, " n"]
-) -> Float32[np.ndarray, "n k"]:
-    """Some rows of a column that comes in tiles, in the order asked."""
-    parts, places, start = [], [], 0
-    for tile in tiles:
-        (inside,) = np.nonzero((start <= positions) & (positions < start + len(tile)))
-        parts.append(tile[positions[inside] - start])
-        places.append(inside)
-        start += len(tile)
-    return np.concatenate(parts)[np.argsort(np.concatenate(places))]
-
-
-def _sketch(problem: Problem) -> Sketch:
-    options = problem.options.sketch
-    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.start))
-    key = jax.random.key(stream(problem.seed, "gradient sketch"))
-    return SKETCHES[options.kind](num_parameters, options.size, key)
 
 
 def _target(
@@ -175,11 +154,10 @@ def _target(
 ) -> Float32[np.ndarray, "m k"]:
     """Unit sketches of the target's gradients, never transformed."""
     loss = Loss(problem.model)
-    return unit(
-        gradient_sketches(
-            loss, snapshot.theta, problem.target_tokens, problem.batching, sketch
-        )
+    found = gradient_sketches(
+        loss, snapshot.theta, problem.target_tokens, problem.batching, sketch
     )
+    return unit_rows(found).astype(np.float32)
 
 
 def _candidates(
@@ -194,7 +172,7 @@ def _candidates(
         found = gradient_sketches(
             f, theta, examples, batching, sketch, transform, advance=advance
         )
-        return {"unit": unit(found)}
+        return {"unit": unit_rows(found).astype(np.float32)}
 
     options = problem.options.sketch
     decides = {

@@ -10,7 +10,7 @@ of equal deficits the first. Deficits are compared as whole numbers, without rou
 
 import math
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -75,6 +75,26 @@ def parse_quotas(values: Sequence[str]) -> dict[str, float]:
     return quotas
 
 
+def require_known_sources(quotas: Iterable[str], known: Sequence[str]) -> None:
+    """Refuses quotas of a source that candidates do not have.
+
+    Args:
+        quotas: Names of sources.
+        known: Those of the candidates.
+
+    Raises:
+        InputError: If one is not among them.
+    """
+    for source in quotas:
+        if source not in known:
+            listed = ", ".join(known[:_LISTED])
+            more = f" and {len(known) - _LISTED} more" * (len(known) > _LISTED)
+            raise InputError(
+                f"--quotas {source}: no candidate has this source; expected some of "
+                f"{listed}{more}."
+            )
+
+
 def _share(value: str, share: str) -> float:
     try:
         number = float(share)
@@ -93,22 +113,11 @@ def _weights(problem: PickProblem) -> dict[str, int]:
     sizes = Counter(problem.sources)
     if problem.quotas is None:
         return dict(sizes)
-    _require_known(problem.quotas, list(sizes))
+    require_known_sources(problem.quotas, list(sizes))
     # repr and not the float itself: 0.1 means a tenth
     exact = {s: Fraction(repr(float(share))) for s, share in problem.quotas.items()}
     scale = math.lcm(*(share.denominator for share in exact.values()))
     return {source: int(share * scale) for source, share in exact.items()}
-
-
-def _require_known(quotas: Mapping[str, float], known: list[str]) -> None:
-    for source in quotas:
-        if source not in known:
-            listed = ", ".join(known[:_LISTED])
-            more = f" and {len(known) - _LISTED} more" * (len(known) > _LISTED)
-            raise InputError(
-                f"--quotas {source}: no candidate has this source; expected some of "
-                f"{listed}{more}."
-            )
 
 
 def _largest_deficit(

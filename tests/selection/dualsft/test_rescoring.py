@@ -146,3 +146,14 @@ def test_jaccard():
     assert jaccard(np.array([3, 1]), np.array([1, 3])) == 1
     assert jaccard(np.array([1]), np.array([2])) == 0
     assert jaccard(np.array([]), np.array([])) == 1
+
+
+def test_masks_are_those_of_the_scores_in_a_file():
+    """Scores that a file in float32 cannot tell apart go in order of names."""
+    problem = toy(3, 2, kappa=0.0)
+    close = np.array([1.0, 1.0 + 1e-9])  # the second is the higher one
+    problem = replace(problem, gradients=np.tile(close, (3, 1)), validation=np.ones(2))
+    _, parameters = one_shot(problem.sides(1, replace(SIGNED, budget=1)))
+    assert vector(parameters.mask).tolist() == [True, False]
+    stored = {name: leaf.astype(np.float32) for name, leaf in parameters.scores.items()}
+    np.testing.assert_array_equal(vector(stored), vector(parameters.scores))

@@ -7,14 +7,14 @@ import pytest
 
 from ntkjax.data.batches import make_batch
 from ntkjax.errors import InputError
+from ntkjax.selection.dualsft import response
 from ntkjax.selection.dualsft.response import (
     candidates_gradient,
-    mean_gradient_of,
     second_order_facts,
     validation_response,
 )
 from ntkjax.selection.dualsft.surrogate import Surrogate
-from ntkjax.selection.loss_gradients import hash_of
+from ntkjax.selection.loss_gradients import hash_of, loss_gradient_sum
 from ntkjax.selection.options import DualsftOptions, FisherOptions, MethodOptions
 from tests.oracles import normwise
 from tests.selection.loss_oracle import explicit_of, flat, rebatched
@@ -172,12 +172,40 @@ def test_gradients_of_candidates():
     mean = candidates_gradient(problem)
     assert list(mean) == list(problem.snapshot.theta)
     assert normwise(flat(mean), gradients.mean(axis=0)) < 1e-5
-    assert problem.candidates.computed == ["loss gradient"]
     some = np.array([7, 2])
-    found = mean_gradient_of(problem, some)
+    found = candidates_gradient(problem, some)
     assert normwise(flat(found), gradients[some].mean(axis=0)) < 1e-5
-    again = candidates_gradient(rebatched(problem))
+    assert normwise(flat(found), flat(mean)) > 1e-2
+    again = candidates_gradient(rebatched(problem_with()))
     assert normwise(flat(again), flat(mean)) < 1e-5
+
+
+def test_gradients_of_candidates_are_kept():
+    problem = problem_with()
+    once = candidates_gradient(problem), candidates_gradient(problem, np.array([7, 2]))
+    assert problem.candidates.computed == ["loss gradient"] * 2
+    again = candidates_gradient(problem), candidates_gradient(problem, np.array([2, 7]))
+    assert problem.candidates.computed == ["loss gradient"] * 2
+    np.testing.assert_array_equal(flat(again), flat(once))
+    candidates_gradient(problem, np.array([2, 8]))
+    assert problem.candidates.computed == ["loss gradient"] * 3
+
+
+def test_shards_share_one_copy_of_the_model_on_every_device(monkeypatch):
+    seen = []
+
+    def noted(f, theta, examples, batching):
+        seen.append((f, theta))
+        return loss_gradient_sum(f, theta, examples, batching)
+
+    monkeypatch.setattr(response, "loss_gradient_sum", noted)
+    problem = problem_with()
+    candidates_gradient(problem)
+    leaves = [jax.tree.leaves(held) for held in seen]
+    assert len(leaves) == 2  # shards
+    assert all(a is b for a, b in zip(*leaves, strict=True))
+    devices = set(problem.batching.mesh.devices.flat)
+    assert all(leaf.sharding.device_set == devices for leaf in leaves[0])
 
 
 def test_sizes_of_both_orders():

@@ -8,7 +8,7 @@ from ntkjax.selection.dualsft.rescoring import Sides
 from ntkjax.selection.dualsft.surrogate import Surrogate
 from ntkjax.selection.masks import mask_of
 from ntkjax.selection.options import MaskOptions
-from ntkjax.selection.ranking import top
+from ntkjax.selection.ranking import ranking
 
 
 def tree(vector):
@@ -61,7 +61,7 @@ class Toy:
             self.surrogate,
             tree(self.mean),
             lambda direction, mask: self.gradients @ vector(direction),
-            lambda scores: top(scores, num_examples),
+            lambda scores: ranking(scores)[:num_examples],
             lambda chosen: tree(self.gradients[chosen].mean(axis=0)),
             lambda scores: mask_of(scores, options),
         )

@@ -103,16 +103,17 @@ def test_to_first_order_it_is_gradient_dot():
     problem = problem_with(FIRST)
     found = dualsft.score(problem).scores
     np.testing.assert_array_equal(found, gradient_dot.score(problem).scores)
-    # and its very pass
-    assert sorted(problem.candidates.computed) == ["loss gradient", "loss products"]
+    # and its very pass, between the gradients of all and of the chosen
+    passes = ["loss gradient", "loss products", "loss gradient"]
+    assert problem.candidates.computed == passes
     apart = gradient_dot.score(problem_with(FIRST)).scores
     np.testing.assert_array_equal(found, apart)
 
 
 def test_batches_and_devices_do_not_matter():
-    problem = problem_with(DualsftOptions(kappa=20_000.0))
-    found = dualsft.score(problem)
-    again = dualsft.score(rebatched(problem))
+    options = DualsftOptions(kappa=20_000.0)
+    found = dualsft.score(problem_with(options))
+    again = dualsft.score(rebatched(problem_with(options)))  # with passes of its own
     assert normwise(again.scores, found.scores) < 1e-5
     assert normwise(scores_of(again), scores_of(found)) < 1e-5
 
@@ -217,9 +218,12 @@ def test_rounds():
     columns = v * g[problem.pick(rows)].mean(axis=0)
     best = np.argsort(-columns)[: found.facts["mask_parameters"]]
     assert set(np.flatnonzero(flat_mask(found))) == set(best)
-    # a mask that comes again is not scored again
-    passes = problem.candidates.computed.count("loss products")
-    assert passes <= len(records)
+    # a mask that comes again is not scored again, nor are examples
+    assert problem.candidates.computed.count("loss products") <= len(records)
+    assert problem.candidates.computed.count("loss gradient") <= 1 + len(records)
+    computed = list(problem.candidates.computed)
+    dualsft.score(problem)
+    assert problem.candidates.computed == computed
 
 
 @pytest.mark.parametrize(
@@ -240,6 +244,10 @@ def test_turns_need_a_mask(changes, message):
 def test_a_budget_over_the_parameters_is_refused_before_any_work():
     problem = problem_with(FIRST, MaskOptions(budget=10**6))
     with pytest.raises(InputError, match=r"--mask.budget 1000000: there are only"):
+        dualsft.score(problem)
+    assert problem.candidates.computed == []
+    problem = problem_with(FIRST, MaskOptions(budget=3, granularity="layer"))
+    with pytest.raises(InputError, match=r"--mask.budget 3: the smallest layer has"):
         dualsft.score(problem)
     assert problem.candidates.computed == []
 

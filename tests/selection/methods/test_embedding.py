@@ -1,8 +1,9 @@
 import numpy as np
 
-from ntkjax.selection.embedding_pass import embedded, unit_rows
+from ntkjax.selection.embedding_pass import embedded
 from ntkjax.selection.methods.embedding import score
 from ntkjax.selection.options import MethodOptions
+from ntkjax.selection.rows import unit_rows
 from tests.selection.small_problem import small_problem
 
 

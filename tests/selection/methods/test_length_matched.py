@@ -7,7 +7,7 @@ import pytest
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.selection.methods.length_matched import length_edges, log_weights, score
-from ntkjax.selection.ranking import top
+from ntkjax.selection.ranking import ranking
 from tests.selection.small_problem import MemoryCandidates, small_problem
 
 
@@ -85,7 +85,7 @@ def test_chosen_lengths_are_the_targets_and_not_the_pools():
     means, spreads = [], []
     for seed in range(60):
         found = score(dataclasses.replace(problem, seed=seed))
-        chosen = candidates[top(found.scores, 50)]
+        chosen = candidates[ranking(found.scores)[:50]]
         means.append(chosen.mean())
         spreads.append(chosen.std())
     # Of the target's lengths (60 ± 7.7) a mean over 60 draws of 50 has a standard

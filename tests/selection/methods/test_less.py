@@ -9,7 +9,7 @@ from ntkjax.errors import InputError
 from ntkjax.gradients.per_output import flatten
 from ntkjax.math.seeds import stream
 from ntkjax.math.sketches import SKETCHES
-from ntkjax.selection.methods.less import learning_rate_weights, rows_at, score
+from ntkjax.selection.methods.less import learning_rate_weights, score
 from ntkjax.selection.options import LessOptions, MethodOptions, SketchOptions
 from tests.selection.slow_gradients import explicit_gradients, matrix_of
 from tests.selection.small_problem import THETA, small_problem
@@ -57,10 +57,11 @@ def slow_updates(gradients, snapshot, less):
         np.asarray(flatten(tree), np.float64)
         for tree in (snapshot.first_moment, snapshot.second_moment)
     )
-    m, s = 0.9 * m + 0.1 * gradients, 0.999 * s + 0.001 * gradients**2
+    b, c = snapshot.betas
+    m, s = b * m + (1 - b) * gradients, c * s + (1 - c) * gradients**2
     if less.bias_correction:
         steps = snapshot.num_steps + 1
-        m, s = m / (1 - 0.9**steps), s / (1 - 0.999**steps)
+        m, s = m / (1 - b**steps), s / (1 - c**steps)
     return m / np.sqrt(s + 1e-8) if less.epsilon_inside_root else m / (s**0.5 + 1e-8)
 
 
@@ -121,6 +122,20 @@ def test_equals_the_formula(name):
         np.testing.assert_array_equal(order, np.argsort(-column, kind="stable"))
 
 
+@pytest.mark.parametrize("name", ["default", "corrected"])
+def test_the_betas_are_those_of_the_warm_up(name):
+    usual = problem_with(CASES[name])
+    assert {snapshot.betas for snapshot in usual.snapshots} == {(0.9, 0.999)}
+    other = problem_with(CASES[name])
+    changed = lambda each: dataclasses.replace(each, betas=(0.5, 0.95))
+    snapshots = tuple(map(changed, other.snapshots))
+    other = dataclasses.replace(other, snapshots=snapshots)
+    found = score(other).scores
+    expected = slow_group_means(other).max(axis=1)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert np.abs(found - score(usual).scores).max() > 1e-3
+
+
 def test_every_option_counts():
     """By far more than the tolerance above."""
     scores = {
@@ -172,11 +187,6 @@ def test_features_are_the_last_unit_sketches():
     rows = rows @ sketch_matrix(problem)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(found, rows, atol=1e-5)
-
-
-def test_rows_at_may_ask_for_nothing():
-    tiles = iter([np.ones((2, 3), np.float32), np.ones((1, 3), np.float32)])
-    assert rows_at(tiles, np.array([], np.int64)).shape == (0, 3)
 
 
 def test_passes_are_kept_and_what_decides_them_is_minimal():

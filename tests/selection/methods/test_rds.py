@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ntkjax.selection import embedding_pass
-from ntkjax.selection.embedding_pass import Embedded, embedded, unit_rows
+from ntkjax.selection.embedding_pass import Embedded, embedded
 from ntkjax.selection.methods import rds
+from ntkjax.selection.rows import unit_rows
 from tests.selection.small_problem import MemoryColumns, small_problem
 
 
