@@ -8,7 +8,9 @@ import numpy as np
 
 from ntkjax.data.batches import make_batch
 from ntkjax.devices.mesh import data_mesh
+from ntkjax.models.lora import initial_theta
 from ntkjax.selection.passes import Batching
+from tests.problems import random_like
 
 
 @jax.jit
@@ -51,3 +53,17 @@ def rebatched(problem):
     """The same problem in other batches, padded further, on one device."""
     batching = Batching("last", 7, 17, data_mesh(1))
     return dataclasses.replace(problem, batching=batching)
+
+
+def trained_adapter(model):
+    """An adapter as a short training leaves it: B small, updates below the weights.
+
+    With larger ones the model is no model any more, and its gradients cancel so much
+    that float32 says little on either side.
+    """
+    theta = initial_theta(model.theta_shapes, jax.random.key(0))
+    noise = random_like(theta, jax.random.key(1))
+    return {
+        name: np.float32(0.02) * noise[name] if name.endswith("lora_B") else leaf
+        for name, leaf in theta.items()
+    }

@@ -22,8 +22,13 @@ from ntkjax.selection.options import (
 )
 from ntkjax.selection.passes import Batching
 from tests.oracles import normwise
-from tests.problems import random_like
-from tests.selection.loss_oracle import explicit, explicit_of, flat, rebatched
+from tests.selection.loss_oracle import (
+    explicit,
+    explicit_of,
+    flat,
+    rebatched,
+    trained_adapter,
+)
 from tests.selection.small_problem import MemoryCandidates, small_problem
 
 
@@ -261,9 +266,7 @@ def test_stories260k(parameters, shared):
     if parameters == "full":
         theta = {name: jnp.asarray(leaf) for name, leaf in model.frozen.items()}
     else:
-        shapes = {n: np.zeros(s, np.float32) for n, s in model.theta_shapes.items()}
-        scaled = lambda leaf: np.float32(0.1) * leaf
-        theta = jax.tree.map(scaled, random_like(shapes, jax.random.key(0)))
+        theta = trained_adapter(model)
     read = lambda name: read_examples([shared / "data" / name])
     texts = [*read("financial_train.jsonl")[:3], *read("pool_cot.jsonl")[:6]]
     tokenized = text_encoder(folder, 32)(texts)

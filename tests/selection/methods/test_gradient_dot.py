@@ -1,6 +1,5 @@
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 
@@ -12,8 +11,12 @@ from ntkjax.models.text_encoder import text_encoder
 from ntkjax.selection.methods import gradient_dot
 from ntkjax.selection.passes import Batching
 from tests.oracles import normwise
-from tests.problems import random_like
-from tests.selection.loss_oracle import explicit, explicit_of, rebatched
+from tests.selection.loss_oracle import (
+    explicit,
+    explicit_of,
+    rebatched,
+    trained_adapter,
+)
 from tests.selection.small_problem import MemoryCandidates, small_problem
 
 
@@ -48,10 +51,7 @@ def test_stories260k(shared):
     """A real model and real text, cut to 32 tokens."""
     folder = shared / "models" / "stories260k"
     model = load_model(folder, LoraSettings(rank=2))
-    shapes = {name: np.zeros(s, np.float32) for name, s in model.theta_shapes.items()}
-    theta = jax.tree.map(
-        lambda leaf: np.float32(0.1) * leaf, random_like(shapes, jax.random.key(0))
-    )
+    theta = trained_adapter(model)
     read = lambda name: read_examples([shared / "data" / name])
     texts = [*read("financial_train.jsonl")[:3], *read("pool_cot.jsonl")[:6]]
     tokenized = text_encoder(folder, 32)(texts)
