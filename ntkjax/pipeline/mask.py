@@ -6,7 +6,7 @@ from ntkjax.errors import InputError
 from ntkjax.models.mask import count_kept, write_mask
 from ntkjax.models.parameter_scores import read_parameter_scores
 from ntkjax.pipeline.mask_settings import MaskSettings, check_mask_settings
-from ntkjax.pipeline.select_outputs import PARAMETERS
+from ntkjax.pipeline.select_outputs import SCORES
 from ntkjax.selection.masks import magnitude_mask, mask_of, random_mask
 
 
@@ -26,7 +26,7 @@ def run_mask(settings: MaskSettings) -> MaskRun:
     check_mask_settings(settings)
     path = settings.scores
     if path.is_dir():
-        path = path / PARAMETERS
+        path = path / SCORES
     if not path.exists():
         raise InputError(
             f"--scores {settings.scores}: there is no {path.name}; expected a run of "

@@ -17,7 +17,7 @@ from ntkjax.selection.problem import Scored
 
 
 ADAPTER, MODEL = "adapter", "model"
-PARAMETERS, MASK = "parameters.safetensors", "mask.safetensors"
+SCORES, MASK = "parameters.safetensors", "mask.safetensors"
 
 
 def publish_theta(
@@ -45,7 +45,7 @@ def write_parameters(
     """Writes scores of parameters and a mask, where the method has them."""
     facts = MaskFacts(model_hash, model.lora, theta_hash(start))
     if scored.parameters is not None:
-        write_parameter_scores(out / PARAMETERS, scored.parameters, facts)
+        write_parameter_scores(out / SCORES, scored.parameters, facts)
     if scored.mask is not None:
         write_mask(out / MASK, scored.mask, facts)
 

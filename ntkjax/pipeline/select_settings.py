@@ -6,7 +6,7 @@ from pathlib import Path
 from ntkjax.data.batches import POOLINGS
 from ntkjax.errors import InputError
 from ntkjax.pipeline.idle_flags import flag_of, refuse_idle
-from ntkjax.pipeline.setup import LoraOptions
+from ntkjax.pipeline.setup import PARAMETERS, LoraOptions
 from ntkjax.selection.methods.table import METHODS, Method, named_method
 from ntkjax.selection.options import (
     DsirOptions,
@@ -23,7 +23,6 @@ from ntkjax.training.settings import TrainingSettings, check_training_settings
 
 
 WARMUPS = ("target", "pool", "none")
-PARAMETERS = ("lora", "full")
 SHORTLISTS = ("vote", "none")
 SHORTLIST_FACTOR = 4
 """M = 4 N: the shortlist has four candidates for each that is chosen."""

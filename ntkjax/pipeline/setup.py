@@ -21,6 +21,9 @@ from ntkjax.models.text_encoder import text_encoder
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
+PARAMETERS = ("lora", "full")
+"""What θ is: an adapter, or all weights."""
+
 
 @dataclass(frozen=True)
 class LoraOptions:

@@ -4,13 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntkjax.errors import InputError
-from ntkjax.pipeline.setup import DTYPES, LoraOptions
+from ntkjax.pipeline.setup import DTYPES, PARAMETERS, LoraOptions
 from ntkjax.training.order import check_mix
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
 
 KEEPS = ("best", "last")
-PARAMETERS = ("lora", "full")
 
 
 @dataclass(frozen=True)

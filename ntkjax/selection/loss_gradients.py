@@ -45,18 +45,9 @@ def loss_gradient_sum(
     batching: Batching,
     weights: Float[np.ndarray, " n"] | None = None,
 ) -> HostTree:
-    """Σ_i w_i ∇f(x_i), with the structure of θ. Cost: n · (F + B); memory: P numbers.
+    """Σ_i w_i ∇f(x_i) of a scalar f, with the structure of θ.
 
-    Args:
-        f: A scalar output function.
-        theta: Where the derivatives are taken.
-        examples: One or more.
-        batching: Batches and devices.
-        weights: w; 1 for every example by default.
-
-    Raises:
-        InputError: If an example's gradient is not finite; the example is named.
-        ValueError: If there is no example or one is too long.
+    Arguments, cost and errors are those of `gradient_sums`, with one output.
     """
     sums = gradient_sums(f, theta, examples, batching, weights)
     return jax.tree.map(lambda leaf: leaf[0], sums)
