@@ -12,7 +12,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ from ntkjax.store.atomic import write_json
 SEEDS = (0, 1, 2)
 SKETCH = SketchOptions(size=1024)
 ALONE = "domain only"
-CONTROL = "random"
+CONTROLS = "random", "vote"
+"""Chance, and the shortlist that ntk begins with."""
 
 
 def main() -> None:
@@ -139,31 +141,56 @@ def mean_tokens(laboratory: Laboratory, examples: Sequence[Example]) -> float:
 
 
 def summary(rows: list[dict]) -> dict:
-    """Means over seeds with intervals, and differences from the random choice."""
-    domains: dict[str, dict] = {}
-    differences: dict[str, dict] = {}
-    for domain in DOMAINS:
-        own = [row for row in rows if row["domain"] == domain]
-        methods = list(dict.fromkeys(row["method"] for row in own))
-        column = lambda method, key, own=own: np.array(
-            [row[key] for row in own if row["method"] == method], float
-        )
-        interval = lambda values: vars(mean_interval(values.tolist()))
-        domains[domain] = {
-            method: {
-                "share": None if method == ALONE else interval(column(method, "share")),
-                "accuracy": interval(column(method, "accuracy")),
-            }
-            for method in methods
+    """Means over worlds with intervals, and differences from the controls.
+
+    `differences` are those from the random choice in each domain. `overall` has, of the
+    mean over domains, the needed share and the difference from each control.
+    """
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    seeds = list(dict.fromkeys(row["seed"] for row in rows))
+    values = {(row["method"], row["domain"], row["seed"]): row for row in rows}
+
+    def column(method: str, domain: str, key: str) -> np.ndarray:
+        return np.array([values[method, domain, seed][key] for seed in seeds], float)
+
+    def mean(method: str, key: str) -> np.ndarray:
+        return np.mean([column(method, domain, key) for domain in DOMAINS], axis=0)
+
+    def less(accuracy: Callable[[str], np.ndarray], control: str) -> dict[str, dict]:
+        if control not in names:
+            return {}
+        return {
+            name: _interval(accuracy(name) - accuracy(control))
+            for name in names
+            if name != control
         }
-        if CONTROL in methods:
-            control = column(CONTROL, "accuracy")
-            differences[domain] = {
-                method: interval(column(method, "accuracy") - control)
-                for method in methods
-                if method != CONTROL
+
+    domains = {
+        domain: {
+            name: {
+                "share": None
+                if name == ALONE
+                else _interval(column(name, domain, "share")),
+                "accuracy": _interval(column(name, domain, "accuracy")),
             }
-    return {"domains": domains, "differences": differences}
+            for name in names
+        }
+        for domain in DOMAINS
+    }
+    differences = {
+        domain: less(partial(column, domain=domain, key="accuracy"), CONTROLS[0])
+        for domain in DOMAINS
+    }
+    chosen = [name for name in names if name != ALONE]
+    overall = {
+        "share": {name: _interval(mean(name, "share")) for name in chosen},
+        **{c: less(partial(mean, key="accuracy"), c) for c in CONTROLS},
+    }
+    return {"domains": domains, "differences": differences, "overall": overall}
+
+
+def _interval(values: np.ndarray) -> dict:
+    return vars(mean_interval(values.tolist()))
 
 
 if __name__ == "__main__":

@@ -5,23 +5,28 @@ from ntkjax.reports.numbers import error_text, interval_text, share_text
 
 def methods(result: dict) -> str:
     """Every method in the small world: needed skills, and accuracy beside random."""
-    domains, gains = result["domains"], result["differences"]
-    heads = [f"{name}: needed [95%] | {name}: gain [95%]" for name in domains]
-    rows = [f"| chosen by | {' | '.join(heads)} |", "|---|" + "---:|---:|" * len(heads)]
-    for name in next(iter(domains.values())):
-        cells = [name]
-        for domain, found in domains.items():
-            share, gain = found[name]["share"], gains[domain].get(name)
-            cells.append("" if share is None else points(share, 0))
-            cells.append("" if gain is None else _signed_points(gain))
+    gains, overall = result["differences"], result["overall"]
+    rows = [
+        f"| chosen by | needed | gain [95%] | over vote [95%] | {', '.join(gains)} |",
+        "|---|---:|---:|---:|---|",
+    ]
+    for name in next(iter(result["domains"].values())):
+        share = overall["share"].get(name)
+        cells = (
+            name,
+            "" if share is None else f"{100 * share['value']:.0f}",
+            *(_gain(overall[control].get(name)) for control in ("random", "vote")),
+            ", ".join(_short_gain(found.get(name)) for found in gains.values()),
+        )
         rows.append(f"| {' | '.join(cells)} |")
     settings = result["settings"]
     rows += [
         "",
         f"(Percent of {settings['budget']} chosen examples that teach a needed skill, "
-        "and points of accuracy after fine-tuning above those of the random choice; "
-        f"means over {len(settings['seeds'])} worlds, differences world by world. "
-        "`benchmarks/results/methods.json`.)",
+        "and points of accuracy after fine-tuning above those of the random choice and "
+        f"of vote: means over domains and {len(settings['seeds'])} worlds, intervals "
+        "over worlds. In the last column the gain in each domain, bold where its own "
+        "interval leaves out zero. `benchmarks/results/methods.json`.)",
     ]
     return "\n".join(rows)
 
@@ -132,7 +137,18 @@ def points(estimate: dict, digits: int = 1) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _signed_points(estimate: dict) -> str:
+def _gain(estimate: dict | None) -> str:
     """A difference of shares with its interval, in points."""
+    if estimate is None:
+        return ""
     value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{value:+.0f} [{low:+.0f}, {high:+.0f}]"
+
+
+def _short_gain(estimate: dict | None) -> str:
+    """The same without the interval, bold where it leaves out zero."""
+    if estimate is None:
+        return "–"
+    text = f"{100 * estimate['value']:+.0f}"
+    is_sure = estimate["low"] > 0 or estimate["high"] < 0
+    return f"**{text}**" if is_sure else text

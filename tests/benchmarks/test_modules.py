@@ -176,7 +176,7 @@ def test_agreement_is_with_the_fall_of_the_loss():
 
 
 def test_methods_table_has_intervals_and_a_row_for_every_choice():
-    accuracy = {methods.ALONE: 0.5, methods.CONTROL: 0.6, "less": 0.7}
+    accuracy = {methods.ALONE: 0.5, "random": 0.6, "vote": 0.62, "less": 0.7}
     rows = [
         {
             "seed": seed,
@@ -191,7 +191,8 @@ def test_methods_table_has_intervals_and_a_row_for_every_choice():
     ]
     settings = {"budget": 10, "seeds": [0, 1]}
     table = readme_methods.methods({"settings": settings, **methods.summary(rows)})
-    num = len(methods.DOMAINS)
-    cells = " | ".join(["25 [25, 25] | +10.0 [+10.0, +10.0]"] * num)
-    assert f"| less | {cells} |" in table
-    assert f"| random |{' 25 [25, 25] |  |' * num}" in table
+    # The gain is the same in both worlds: the interval is a point, and leaves out zero.
+    gains = ", ".join(["**+10**"] * len(methods.DOMAINS))
+    assert f"| less | 25 | +10 [+10, +10] | +8 [+8, +8] | {gains} |" in table
+    assert "| random | 25 |  | -2 [-2, -2] | –, –, –, – |" in table
+    assert "| domain only |  | -10 [-10, -10] | -12 [-12, -12] |" in table
