@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.models.config import DecoderConfig
+from ntkjax.models.config import DecoderConfig, LayerKind, Rotary
 from ntkjax.models.language_model import LanguageModel, split_model
 from ntkjax.models.lora import LoraSettings, initial_theta
 
@@ -32,17 +32,13 @@ def random_decoder(
         vocab_size=vocab_size,
         hidden_size=width,
         intermediate_size=2 * width,
-        num_layers=num_layers,
+        layers=(LayerKind(Rotary(10_000.0)),) * num_layers,
         num_heads=4,
         num_kv_heads=2,
         head_dim=width // 4,
         max_positions=max_positions,
         norm_eps=1e-5,
-        rope_theta=10_000.0,
-        rope_scaling=None,
         activation="silu",
-        attention_bias=False,
-        mlp_bias=False,
         tie_embeddings=False,
     )
     graphdef, _, shapes = split_model(config, lora)

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.readme_methods import dualsft, methods, points, real_methods
+from benchmarks.readme_models import tested_models
 from ntkjax.reports.demo_tables import demo_summary
 from ntkjax.reports.numbers import error_text, interval_text, ratio_text, share_text
 
@@ -165,6 +166,7 @@ TABLES = {
     "real_models": real_models,
     "real_run": real_run,
     "selection": selection,
+    "tested_models": lambda: tested_models(read("tested_models")),
     "verbs": verbs,
 }
 

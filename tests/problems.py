@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.models.config import DecoderConfig
+from ntkjax.models.config import DecoderConfig, LayerKind, Rotary
 from ntkjax.models.language_model import LanguageModel, split_model
 from ntkjax.models.lora import LoraSettings
 
@@ -39,23 +39,20 @@ def random_like(tree, key, leading: tuple[int, ...] = ()):
     return jax.tree.unflatten(treedef, drawn)
 
 
-def tiny_config(**changes) -> DecoderConfig:
-    """A decoder small enough for dense Jacobians, with no field at a default."""
+def tiny_config(num_layers=2, theta=100.0, scaling=None, **changes) -> DecoderConfig:
+    """A decoder small enough for dense Jacobians."""
+    layer = LayerKind(Rotary(theta, scaling))
     fields = {
+        "layers": (layer,) * num_layers,
         "vocab_size": 40,
         "hidden_size": 12,
         "intermediate_size": 20,
-        "num_layers": 2,
         "num_heads": 4,
         "num_kv_heads": 2,
         "head_dim": 4,
         "max_positions": 64,
         "norm_eps": 1e-4,
-        "rope_theta": 100.0,
-        "rope_scaling": None,
         "activation": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
         "tie_embeddings": False,
     }
     return DecoderConfig(**(fields | changes))

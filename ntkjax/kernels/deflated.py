@@ -24,7 +24,7 @@ def deflated(readout: Readout, rank: int, num_probes: int, seed: int) -> ProbeKe
     top = spectral(readout, rank)
     signs = draw_signs(readout.vocab_size, num_probes, seed)
     vectors = readout.eigenpairs[1][:, :rank]
-    probes = readout.matrix @ signs
+    probes = readout.mixed(signs)
     rest = probes - vectors @ (vectors.T @ probes)
     variant = readout.variant
     name = "_".join(filter(None, [variant, "deflated", str(rank), str(num_probes)]))

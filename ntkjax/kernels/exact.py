@@ -18,7 +18,7 @@ def exact(readout: Readout) -> ProbeKernel:
     Through the head where it is linear and frozen, else by all V logits.
     """
     name = readout.variant or "exact"
-    if readout.obstacle:
+    if readout.matrix is None:
         return full_vocabulary(readout, name)
     values, vectors = readout.eigenpairs
     labels = tuple((readout.variant, "eigenpair", i) for i in range(values.size))
@@ -45,7 +45,7 @@ def chosen_tokens(
     if tokens.size == 0 or tokens.min() < 0 or tokens.max() >= V:
         raise ValueError(f"token ids must be in 0 … {V - 1}, got {tokens.tolist()}.")
     labels = tuple((readout.variant, "token", int(v)) for v in tokens)
-    return ProbeKernel(name, readout.matrix[:, tokens], np.ones(tokens.size), labels)
+    return ProbeKernel(name, readout.columns(tokens), np.ones(tokens.size), labels)
 
 
 def centered(readout: Readout) -> ProbeKernel:
@@ -55,7 +55,7 @@ def centered(readout: Readout) -> ProbeKernel:
     one: no derivative of its own beyond theirs.
     """
     whole = exact(readout)
-    ones = readout.matrix.sum(axis=1, keepdims=True)
+    ones = readout.total
     return ProbeKernel(
         "centered",
         np.concatenate([whole.probes, ones], axis=1),

@@ -25,7 +25,7 @@ def random_signs(readout: Readout, num_probes: int, seed: int) -> ProbeKernel:
     labels = tuple((readout.variant, "signs", seed, j) for j in range(num_probes))
     name = "_".join(filter(None, [readout.variant, "random", str(num_probes)]))
     weights = np.full(num_probes, 1 / num_probes)
-    return ProbeKernel(name, readout.matrix @ signs, weights, labels)
+    return ProbeKernel(name, readout.mixed(signs), weights, labels)
 
 
 def draw_signs(vocab_size: int, num_probes: int, seed: int) -> np.ndarray:

@@ -1,16 +1,16 @@
 """Where probes live: the readout matrix W whose columns are the vocabulary's outputs.
 
 With a frozen linear head, outputs are Wᵀ h̄ and probes are vectors in R^d. Otherwise
-the base outputs are the pooled logits themselves, W is the identity of R^V, and a
-kernel that needs the spectrum of W Wᵀ has nothing to gain: it is refused with the
-reason.
+(a soft-cap on the logits, θ in the head) the base outputs are the pooled logits
+themselves and W is the identity of R^V, which is never formed. A kernel that needs the
+spectrum of W Wᵀ then has nothing to gain: it is refused with the reason.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
@@ -18,9 +18,8 @@ from ntkjax.notation import OutputFn
 from ntkjax.outputs.pooled import PooledHidden, PooledLogits
 
 
-# Above this the identity of R^V alone would take gigabytes, and the exact kernel V
-# backward passes for each example.
-_LARGEST_LOGIT_PATH = 16_384
+# Above this the full-logit path has too many backward passes for each example.
+_MOST_LOGITS = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +28,49 @@ class Readout:
 
     Attributes:
         matrix: W; column v is the probe of vocabulary entry v. c is d through the head.
+            None stands for the identity of R^V.
+        vocab_size: V, padded rows of the head left out.
         variant: Prefix of kernel names, empty or `centered`.
         obstacle: Why probes cannot live in R^d; None if they do.
     """
 
-    matrix: Float[np.ndarray, "c V"]
+    matrix: Float[np.ndarray, "c V"] | None
+    vocab_size: int
     variant: str = ""
     obstacle: str | None = None
 
+    def mixed(self, coefficients: Float[np.ndarray, "V s"]) -> Float[np.ndarray, "c s"]:
+        """Probes that are sums of columns: W times the coefficients."""
+        if self.matrix is not None:
+            return self.matrix @ coefficients
+        if self.variant:  # (I − 1 1ᵀ/V) a = a less its mean
+            coefficients = coefficients - coefficients.mean(axis=0)
+        return coefficients
+
+    def columns(self, tokens: Int[np.ndarray, " s"]) -> Float[np.ndarray, "c s"]:
+        """Columns of W: the probes of vocabulary entries.
+
+        Raises:
+            InputError: If they are too many for the full-logit path.
+        """
+        if self.matrix is not None:
+            return self.matrix[:, tokens]
+        if tokens.size > _MOST_LOGITS:
+            raise InputError(
+                f"{self.obstacle}, so this kernel needs {tokens.size} backward passes "
+                f"for each example (at most {_MOST_LOGITS} are tried); take summed or "
+                "random."
+            )
+        single = np.zeros((self.vocab_size, tokens.size), np.float32)
+        single[tokens, np.arange(tokens.size)] = 1
+        return self.mixed(single)
+
     @property
-    def vocab_size(self) -> int:
-        """V, padded rows of the head left out."""
-        return self.matrix.shape[1]
+    def total(self) -> Float[np.ndarray, "c 1"]:
+        """W·1, the sum of all columns."""
+        if self.matrix is not None:
+            return self.matrix.sum(axis=1, keepdims=True)
+        return self.mixed(np.ones((self.vocab_size, 1), np.float32))
 
     @cached_property
     def eigenpairs(self) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, "c q"]]:
@@ -51,7 +81,7 @@ class Readout:
         Raises:
             InputError: If the head trick does not hold.
         """
-        if self.obstacle:
+        if self.matrix is None:
             raise InputError(
                 f"kernels from the head's spectrum are not exact here: {self.obstacle}."
             )
@@ -64,32 +94,24 @@ class Readout:
     @cached_property
     def centered(self) -> "Readout":
         """The readout W − w̄ 1ᵀ: what softmax can feel, since it ignores 1."""
-        mean = self.matrix.mean(axis=1, keepdims=True, dtype=np.float64)
-        matrix = (self.matrix - mean).astype(self.matrix.dtype)
-        return Readout(matrix, "centered", self.obstacle)
+        matrix = self.matrix
+        if matrix is not None:
+            mean = matrix.mean(axis=1, keepdims=True, dtype=np.float64)
+            matrix = (matrix - mean).astype(matrix.dtype)
+        return replace(self, matrix=matrix, variant="centered")
 
 
 def read_readout(model: LanguageModel, vocab_size: int | None = None) -> Readout:
-    """The readout of a language model, over the first `vocab_size` rows of its head.
-
-    Raises:
-        InputError: If θ has a leaf in the head and the vocabulary is too large for the
-            full-logit path.
-    """
+    """The readout of a language model, over the first `vocab_size` rows of its head."""
     V = model.config.vocab_size if vocab_size is None else vocab_size
-    if model.head_is_linear:
-        return Readout(np.asarray(model.head[:, :V], dtype=np.float64))
-    obstacle = "θ has a leaf in the head (lm_head is among --lora.targets)"
-    if V > _LARGEST_LOGIT_PATH:
-        raise InputError(
-            f"{obstacle}, and the full-logit path needs {V} backward passes for each "
-            f"example (at most {_LARGEST_LOGIT_PATH} are tried): leave lm_head out."
-        )
-    return Readout(np.eye(V, dtype=np.float32), obstacle=obstacle)
+    obstacle = model.head_obstacle
+    if obstacle:
+        return Readout(None, V, obstacle=obstacle)
+    return Readout(np.asarray(model.head[:, :V], dtype=np.float64), V)
 
 
 def readout_function(model: LanguageModel, readout: Readout) -> OutputFn:
     """The base output function that the probes of `readout` act on."""
-    if readout.obstacle:
+    if readout.matrix is None:
         return PooledLogits(model, readout.vocab_size)
     return PooledHidden(model)

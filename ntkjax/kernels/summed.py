@@ -24,5 +24,5 @@ def summed(readout: Readout) -> ProbeKernel:
             "centered_summed is no kernel: centered logits sum to zero, so their "
             "gradient vanishes; take centered_random_1 at the same price."
         )
-    ones = readout.matrix.sum(axis=1, keepdims=True)
+    ones = readout.total
     return ProbeKernel("summed", ones, np.ones(1), ((readout.variant, "summed"),))

@@ -1,194 +1,86 @@
 """The decoder, for one example: tokens [T] to final hidden states [T, d].
 
 Notable:
+- One decoder for all families: what differs is a field of `DecoderConfig`.
 - The module tree *is* the tree of the Hugging Face checkpoint: attribute names and
   weight layouts ([out, in]) are those of the file, so that no conversion table is
   needed.
 - One example, no batch axis: batching is `jax.vmap` by the caller.
 - Causal attention and padding on the right: a real token never sees a padded one, so
   no padding mask is needed, and what stands after the last token cannot matter.
-- Softmax, norms and rotations are computed in float32 at least; the LoRA update is
-  float32 whatever the type of the frozen weights (`ntkjax.models.lora` puts it in).
-- Explicit attention scores, no fused kernel: derivatives of any order and the same
-  numbers on every backend.
 - `extend` is the forward pass continued: it reads some tokens more after those whose
   keys and values lie in a cache of fixed length. Places of the cache after the newest
   token are not looked at, so that what stands there (padding of a prompt, say) is
   overwritten when its turn comes.
 """
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from functools import partial
 
-from ntkjax.devices.precision import at_least_float32
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
 from ntkjax.errors import InputError
-from ntkjax.models import rope
-from ntkjax.models.config import DecoderConfig
+from ntkjax.models.attention import Attention, Place
+from ntkjax.models.config import DecoderConfig, LayerKind
+from ntkjax.models.modules import MLP, Embedding, Linear, RMSNorm, softcapped
 
 
 Cache = tuple[tuple[Array, Array], ...]
 """Keys and values of every layer, each [U, K, H] for U places."""
 
-Place = Int[Array, ""] | int
-
-ACTIVATIONS = {
-    "silu": jax.nn.silu,
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
-    "gelu_pytorch_tanh": lambda x: jax.nn.gelu(x, approximate=True),
-    "relu": jax.nn.relu,
-}
-
-
-class Linear(nnx.Module):
-    """x ↦ x Wᵀ + b + scale · (x Aᵀ) Bᵀ; the last term only where LoRA was added."""
-
-    def __init__(self, in_size: int, out_size: int, bias: bool, dtype):
-        self.weight = nnx.Param(jnp.zeros((out_size, in_size), dtype))
-        self.bias = nnx.Param(jnp.zeros((out_size,), dtype)) if bias else None
-        self.lora_A: nnx.LoRAParam | None = nnx.data(None)
-        self.lora_B: nnx.LoRAParam | None = nnx.data(None)
-        self.lora_scale = 0.0
-
-    def __call__(self, x: Float[Array, "T in"]) -> Float[Array, "T out"]:
-        y = x @ self.weight[...].T
-        if self.bias is not None:
-            y = y + self.bias[...][None, :]
-        if self.lora_A is not None and self.lora_B is not None:
-            lora_a, lora_b = self.lora_A[...], self.lora_B[...]
-            update = (x.astype(lora_a.dtype) @ lora_a.T) @ lora_b.T
-            y = y + (self.lora_scale * update).astype(y.dtype)
-        return y
-
-
-class RMSNorm(nnx.Module):
-    """x ↦ w ⊙ x / √(mean x² + ε)."""
-
-    def __init__(self, size: int, eps: float, dtype):
-        self.weight = nnx.Param(jnp.zeros((size,), dtype))
-        self.eps = eps
-
-    def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
-        wide = x.astype(at_least_float32(x.dtype))
-        mean_square = jnp.mean(wide * wide, axis=-1, keepdims=True)
-        normed = wide * jax.lax.rsqrt(mean_square + self.eps)
-        return self.weight[...][None, :] * normed.astype(x.dtype)
-
-
-class Attention(nnx.Module):
-    """Causal attention; K key/value heads serve K·G query heads."""
-
-    def __init__(self, config: DecoderConfig, dtype):
-        d, H = config.hidden_size, config.head_dim
-        heads, kv_heads = config.num_heads, config.num_kv_heads
-        bias = config.attention_bias
-        self.q_proj = Linear(d, heads * H, bias, dtype)
-        self.k_proj = Linear(d, kv_heads * H, bias, dtype)
-        self.v_proj = Linear(d, kv_heads * H, bias, dtype)
-        self.o_proj = Linear(heads * H, d, bias, dtype)
-        self.head_dim, self.num_kv_heads = H, kv_heads
-        self.frequencies = tuple(rope.frequencies(config).tolist())
-
-    def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
-        T = x.shape[0]
-        q, k, v = self._project(x, 0)
-        return self._attend(q, k, v, jnp.tril(jnp.ones((T, T), dtype=bool)))
-
-    def extend(
-        self, x: Float[Array, "T d"], cache: tuple[Array, Array], start: Place
-    ) -> tuple[Float[Array, "T d"], tuple[Array, Array]]:
-        """The same at positions start, start + 1, …, which also look at the cache."""
-        q, *new = self._project(x, start)
-        k, v = (
-            jax.lax.dynamic_update_slice_in_dim(before, now, start, axis=0)
-            for before, now in zip(cache, new, strict=True)
-        )
-        positions = start + jnp.arange(x.shape[0])
-        seen = jnp.arange(k.shape[0])[None, :] <= positions[:, None]
-        return self._attend(q, k, v, seen), (k, v)
-
-    def _project(
-        self, x: Float[Array, "T d"], start: Place
-    ) -> tuple[Float[Array, "T K G H"], Float[Array, "T K H"], Float[Array, "T K H"]]:
-        T, K, H = x.shape[0], self.num_kv_heads, self.head_dim
-        freqs = np.array(self.frequencies)
-        q = rope.rotate(self.q_proj(x).reshape(T, -1, H), freqs, start)
-        k = rope.rotate(self.k_proj(x).reshape(T, K, H), freqs, start)
-        v = self.v_proj(x).reshape(T, K, H)
-        return q.reshape(T, K, -1, H), k, v
-
-    def _attend(
-        self,
-        q: Float[Array, "T K G H"],
-        k: Float[Array, "U K H"],
-        v: Float[Array, "U K H"],
-        seen: Bool[Array, "T U"],
-    ) -> Float[Array, "T d"]:
-        scores = jnp.einsum("tkgh,ukh->kgtu", q, k) * self.head_dim**-0.5
-        scores = scores.astype(at_least_float32(q.dtype))
-        scores = jnp.where(seen[None, None], scores, jnp.finfo(scores.dtype).min)
-        attention = jax.nn.softmax(scores, axis=-1).astype(q.dtype)
-        mixed = jnp.einsum("kgtu,ukh->tkgh", attention, v)
-        return self.o_proj(mixed.reshape(q.shape[0], -1))
-
-
-class MLP(nnx.Module):
-    """Gated feed-forward layer: down(act(gate(x)) ⊙ up(x))."""
-
-    def __init__(self, config: DecoderConfig, dtype):
-        d, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
-        self.gate_proj = Linear(d, inner, bias, dtype)
-        self.up_proj = Linear(d, inner, bias, dtype)
-        self.down_proj = Linear(inner, d, bias, dtype)
-        self.activation = config.activation
-
-    def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
-        gate = ACTIVATIONS[self.activation](self.gate_proj(x))
-        return self.down_proj(gate * self.up_proj(x))
-
 
 class Layer(nnx.Module):
-    """Attention and feed-forward, each behind a norm and added to the stream."""
+    """Attention and feed-forward, each behind a norm and added to the stream.
 
-    def __init__(self, config: DecoderConfig, dtype):
-        d, eps = config.hidden_size, config.norm_eps
-        self.input_layernorm = RMSNorm(d, eps, dtype)
-        self.self_attn = Attention(config, dtype)
-        self.post_attention_layernorm = RMSNorm(d, eps, dtype)
+    With `post_norms` (Gemma 2 and 3) what is added is normed as well. Then, in the
+    names of Hugging Face, `post_attention_layernorm` stands behind attention; otherwise
+    it stands before the feed-forward layer.
+    """
+
+    def __init__(self, config: DecoderConfig, kind: LayerKind, dtype):
+        norm = partial(
+            RMSNorm, config.hidden_size, config.norm_eps, config.unit_offset, dtype
+        )
+        self.input_layernorm = norm()
+        self.self_attn = Attention(config, kind, dtype)
+        self.post_attention_layernorm = norm()
+        self.pre_feedforward_layernorm = norm() if config.post_norms else None
         self.mlp = MLP(config, dtype)
+        self.post_feedforward_layernorm = norm() if config.post_norms else None
 
     def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
-        x = x + self.self_attn(self.input_layernorm(x))
-        return x + self.mlp(self.post_attention_layernorm(x))
+        return self._rest(x, self.self_attn(self.input_layernorm(x)))
 
     def extend(
         self, x: Float[Array, "T d"], cache: tuple[Array, Array], start: Place
     ) -> tuple[Float[Array, "T d"], tuple[Array, Array]]:
         """The same, after the positions whose keys and values are cached."""
         mixed, cache = self.self_attn.extend(self.input_layernorm(x), cache, start)
-        x = x + mixed
-        return x + self.mlp(self.post_attention_layernorm(x)), cache
+        return self._rest(x, mixed), cache
 
-
-class Embedding(nnx.Module):
-    """Rows of a table [V, d]."""
-
-    def __init__(self, vocab_size: int, size: int, dtype):
-        self.weight = nnx.Param(jnp.zeros((vocab_size, size), dtype))
-
-    def __call__(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
-        return self.weight[...][tokens]
+    def _rest(
+        self, x: Float[Array, "T d"], mixed: Float[Array, "T d"]
+    ) -> Float[Array, "T d"]:
+        """The layer's output, from the stream and what attention made of it."""
+        before, after = self.pre_feedforward_layernorm, self.post_feedforward_layernorm
+        if before is None or after is None:
+            x = x + mixed
+            return x + self.mlp(self.post_attention_layernorm(x))
+        x = x + self.post_attention_layernorm(mixed)
+        return x + after(self.mlp(before(x)))
 
 
 class Decoder(nnx.Module):
     """Embedding, layers, final norm."""
 
     def __init__(self, config: DecoderConfig, dtype):
-        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size, dtype)
-        self.layers = nnx.List([Layer(config, dtype) for _ in range(config.num_layers)])
-        self.norm = RMSNorm(config.hidden_size, config.norm_eps, dtype)
+        sizes = config.vocab_size, config.hidden_size
+        self.embed_tokens = Embedding(*sizes, config.embedding_scale, dtype)
+        self.layers = nnx.List([Layer(config, kind, dtype) for kind in config.layers])
+        self.norm = RMSNorm(
+            config.hidden_size, config.norm_eps, config.unit_offset, dtype
+        )
         self.max_positions = config.max_positions
 
     def __call__(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
@@ -233,6 +125,7 @@ class CausalLM(nnx.Module):
         self.model = Decoder(config, dtype)
         tied = config.tie_embeddings
         self.lm_head = nnx.data(None) if tied else Linear(d, V, False, dtype)
+        self.final_softcap = config.final_softcap
 
     def hidden(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
         """Final hidden states h_t, after the last norm."""
@@ -245,7 +138,12 @@ class CausalLM(nnx.Module):
         return self.model.extend(tokens, cache, start)
 
     def logits(self, hidden: Float[Array, "T d"]) -> Float[Array, "T V"]:
-        """The readout Wᵀ h_t; a tied head reads with the embedding."""
+        """The readout Wᵀ h_t, soft-capped where the model asks for it.
+
+        A tied head reads with the embedding.
+        """
         if self.lm_head is None:
-            return hidden @ self.model.embed_tokens.weight[...].T
-        return self.lm_head(hidden)
+            logits = hidden @ self.model.embed_tokens.weight[...].T
+        else:
+            logits = self.lm_head(hidden)
+        return softcapped(logits, self.final_softcap)

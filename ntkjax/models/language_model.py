@@ -16,17 +16,23 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from ntkjax.models.attention import Place
 from ntkjax.models.config import DecoderConfig
-from ntkjax.models.decoder import Cache, CausalLM, Place
+from ntkjax.models.decoder import Cache, CausalLM
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, add_lora, linear_modules
 
 
 _FORWARD = (
     "embed_tokens",
     "input_layernorm",
-    *LAYER_MATRICES[:4],  # attention
+    *LAYER_MATRICES[:3],  # queries, keys, values
+    "q_norm",
+    "k_norm",
+    LAYER_MATRICES[3],  # what attention adds
     "post_attention_layernorm",
+    "pre_feedforward_layernorm",
     *LAYER_MATRICES[4:],  # feed-forward
+    "post_feedforward_layernorm",
     "norm",
     "lm_head",
 )
@@ -83,7 +89,7 @@ class LanguageModel:
         config = self.config
         dtype = self.frozen["model.embed_tokens.weight"].dtype
         empty = jnp.zeros((length, config.num_kv_heads, config.head_dim), dtype)
-        return ((empty, empty),) * config.num_layers
+        return ((empty, empty),) * len(config.layers)
 
     def logits(self, theta, hidden: Float[Array, "T d"]) -> Float[Array, "T V"]:
         """The readout of hidden states, θ in the head included."""
@@ -103,11 +109,18 @@ class LanguageModel:
         return {name: leaf.shape for name, leaf in theta.items()}
 
     @property
-    def head_is_linear(self) -> bool:
-        """Whether logits are Wᵀh with a frozen W, so that probes can live in R^d."""
+    def head_obstacle(self) -> str | None:
+        """Why logits are not Wᵀh with a frozen W; None if they are.
+
+        Only then can probes live in R^d.
+        """
+        if self.config.final_softcap is not None:
+            return "the model soft-caps its logits"
         tied = self.config.tie_embeddings
         module = "model.embed_tokens" if tied else "lm_head"
-        return not any(name.startswith(f"{module}.") for name in self.theta_shapes)
+        if any(name.startswith(f"{module}.") for name in self.theta_shapes):
+            return "θ has a leaf in the head (lm_head is among --lora.targets)"
+        return None
 
     def astype(self, dtype) -> "LanguageModel":
         """The same model with weights and activations of another type."""

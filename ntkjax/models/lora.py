@@ -23,7 +23,8 @@ from flax import nnx
 from jaxtyping import Array
 
 from ntkjax.errors import InputError
-from ntkjax.models.decoder import CausalLM, Linear
+from ntkjax.models.decoder import CausalLM
+from ntkjax.models.modules import Linear
 
 
 LAYER_MATRICES = (

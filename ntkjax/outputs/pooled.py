@@ -33,23 +33,46 @@ class PooledHidden:
 
 
 @partial(
-    jax.tree_util.register_dataclass, data_fields=["model"], meta_fields=["vocab_size"]
+    jax.tree_util.register_dataclass,
+    data_fields=["model"],
+    meta_fields=["vocab_size", "block_size"],
 )
 @dataclass(frozen=True)
 class PooledLogits:
-    """f(θ, x) = Σ_t ω_t logits_t ∈ R^V: exact for any head. Memory: T·V numbers.
+    """f(θ, x) = Σ_t ω_t logits_t ∈ R^V: exact for any head. Memory: block·V numbers.
+
+    Logits are formed for a block of positions at a time, and again in the backward
+    pass.
 
     Attributes:
         model: The model.
         vocab_size: Rows of the head to keep; padded ones come after them.
+        block_size: Positions whose logits are held at once.
     """
 
     model: LanguageModel
     vocab_size: int
+    block_size: int = 32
 
     def __call__(self, theta, x: Batch) -> Float[Array, " V"]:
-        logits = self.model.logits(theta, self.model.hidden(theta, x.tokens))
-        return _pool(x.weights, logits[:, : self.vocab_size])
+        hidden = self.model.hidden(theta, x.tokens)
+        padding = -len(hidden) % self.block_size  # of weight 0
+        blocks = [
+            jnp.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1)).reshape(
+                -1, self.block_size, *rows.shape[1:]
+            )
+            for rows in (x.weights, hidden)
+        ]
+
+        @jax.checkpoint
+        def add(total, block):
+            weights, states = block
+            logits = self.model.logits(theta, states)[:, : self.vocab_size]
+            return total + _pool(weights, logits), None
+
+        wide = at_least_float32(hidden.dtype)
+        zero = jnp.zeros(self.vocab_size, wide)
+        return jax.lax.scan(add, zero, tuple(blocks))[0]
 
 
 @partial(

@@ -15,7 +15,7 @@ from ntkjax.devices.precision import full_precision
 from ntkjax.gradients.directional import directional
 from ntkjax.gradients.gram import gram
 from ntkjax.math.sketches import shift_sketch
-from ntkjax.models.config import DecoderConfig
+from ntkjax.models.config import DecoderConfig, LayerKind, Rotary
 from ntkjax.models.language_model import LanguageModel, split_model
 from ntkjax.models.lora import LoraSettings
 from ntkjax.pipeline import environment
@@ -156,17 +156,13 @@ def _small_model() -> tuple[LanguageModel, dict]:
         vocab_size=128,
         hidden_size=64,
         intermediate_size=172,
-        num_layers=1,
+        layers=(LayerKind(Rotary(10_000.0)),),
         num_heads=8,
         num_kv_heads=8,
         head_dim=8,
         max_positions=128,
         norm_eps=1e-5,
-        rope_theta=10_000.0,
-        rope_scaling=None,
         activation="silu",
-        attention_bias=False,
-        mlp_bias=False,
         tie_embeddings=True,
     )
     lora = LoraSettings()

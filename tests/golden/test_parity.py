@@ -1,11 +1,9 @@
 """This package against transformers, PEFT and neural-tangents (README.md beside it)."""
 
-import pathlib
 import shutil
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -16,10 +14,10 @@ from ntkjax.models.families import read_config
 from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings
 from ntkjax.outputs.pooled import PooledLogits
+from tests.golden.parity import GOLDEN, distance, errors
 from tests.oracles import to_float64
 
 
-GOLDEN = pathlib.Path(__file__).parent
 VARIANTS = sorted(path.parent.name for path in GOLDEN.glob("llama/*/config.json"))
 ADAPTERS = sorted(path.parent.name for path in GOLDEN.glob("adapters/*/*.json"))
 
@@ -27,13 +25,6 @@ ADAPTERS = sorted(path.parent.name for path in GOLDEN.glob("adapters/*/*.json"))
 # gradients.
 FLOAT32, FLOAT32_GRADIENT = 1e-5, 5e-5
 FLOAT64 = 1e-12
-
-
-def distance(found, expected) -> float:
-    """max|Δ| / max|expected|."""
-    found, expected = np.asarray(found), np.asarray(expected)
-    assert found.shape == expected.shape, (found.shape, expected.shape)
-    return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 def load_adapted(name):
@@ -46,17 +37,9 @@ def load_adapted(name):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_decoder_agrees_with_transformers(variant):
-    folder = GOLDEN / "llama" / variant
-    model = load_model(folder, LoraSettings(rank=2))
-    theta = {name: jnp.zeros(shape) for name, shape in model.theta_shapes.items()}
-    expected = load_file(folder / "expected.safetensors")
-    tokens, lengths = expected["tokens"], expected["lengths"]
-    real = np.arange(tokens.shape[1])[None, :] < lengths[:, None]
-
-    hidden = jax.jit(jax.vmap(lambda row: model.hidden(theta, row)))(tokens)
-    logits = jax.vmap(lambda row: model.logits(theta, row))(hidden)
-    assert distance(hidden[real], expected["hidden"][real]) < FLOAT32
-    assert distance(logits[real], expected["logits"][real]) < FLOAT32
+    found = errors(GOLDEN / "llama" / variant)
+    assert found.keys() == {"hidden", "logits"}
+    assert max(found.values()) < FLOAT32
 
 
 def test_both_spellings_of_rotary_settings_are_the_same_model(tmp_path):

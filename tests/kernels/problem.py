@@ -42,7 +42,7 @@ class Problem:
         self.readout_size = self.model.config.vocab_size
 
     def base(self):
-        linear = self.model.head_is_linear
+        linear = self.model.head_obstacle is None
         vocab = self.readout_size
         return PooledHidden(self.model) if linear else PooledLogits(self.model, vocab)
 
@@ -71,4 +71,4 @@ class Problem:
             return np.tensordot(kernel.weights, np.asarray(each, np.float64), axes=1)
 
     def _rest(self):
-        return () if self.model.head_is_linear else (self.readout_size,)
+        return () if self.model.head_obstacle is None else (self.readout_size,)

@@ -15,11 +15,41 @@ def test_eigenpairs_rebuild_the_head_largest_first():
     assert np.allclose(rebuilt, readout.matrix @ readout.matrix.T)
 
 
-def test_a_trained_head_of_a_large_vocabulary_is_refused():
+@pytest.fixture(params=["θ in the head", "soft-cap"])
+def nonlinear(request):
+    """Readouts of models whose logits are not Wᵀh with a frozen W."""
+    if request.param == "soft-cap":
+        return read_readout(cached_problem(final_softcap=2.0).model)
     lora = LoraSettings(rank=2, targets=("lm_head",))
-    problem = cached_problem(lora=lora, vocab_size=20_000)
-    with pytest.raises(InputError, match=r"20000 backward passes .* leave lm_head out"):
-        read_readout(problem.model)
+    return read_readout(cached_problem(lora=lora).model)
+
+
+def test_without_a_linear_head_the_readout_is_an_identity(nonlinear):
+    identity = np.eye(40)
+    coefficients = np.random.default_rng(0).normal(size=(40, 3))
+    tokens = np.array([7, 3])
+    for readout, matrix in (
+        (nonlinear, identity),
+        (nonlinear.centered, identity - 1 / 40),
+    ):
+        assert np.allclose(readout.mixed(coefficients), matrix @ coefficients)
+        # The columns are float32.
+        assert np.allclose(readout.columns(tokens), matrix[:, tokens], atol=1e-7)
+        total = matrix.sum(axis=1, keepdims=True)
+        assert np.allclose(readout.total, total, atol=1e-6)
+
+
+def test_without_a_linear_head_there_is_no_spectrum(nonlinear):
+    with pytest.raises(InputError, match=r"not exact here: (θ has a leaf|.*soft-caps)"):
+        _ = nonlinear.eigenpairs
+
+
+def test_a_large_vocabulary_without_a_linear_head_has_cheap_kernels_only():
+    readout = read_readout(cached_problem(final_softcap=2.0).model, 20_000)
+    assert readout.total.shape == (20_000, 1)
+    message = "soft-caps its logits, so .* 20000 backward passes .* take summed"
+    with pytest.raises(InputError, match=message):
+        readout.columns(np.arange(20_000))
 
 
 def test_centered_columns_sum_to_zero():

@@ -6,21 +6,10 @@ import shutil
 import pytest
 
 from ntkjax.errors import InputError
-from ntkjax.models.config import DecoderConfig, Llama3Scaling
-from ntkjax.models.families import HARMLESS, ModelConfig, read_config
+from ntkjax.models.config import DecoderConfig, LayerKind, Llama3Scaling, Rotary
+from ntkjax.models.config_keys import HARMLESS
+from ntkjax.models.families import ModelConfig, read_config
 from tests.models.checkpoints import GOLDEN, write_config
-
-
-LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 5e5,
-    "factor": 8.0,
-    "low_freq_factor": 1,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
-OLD = {"rope_parameters": ..., "rope_theta": 5e5}
-SCALED = Llama3Scaling(8.0, 1.0, 4.0, 64)
 
 
 def test_every_value_arrives():
@@ -30,17 +19,13 @@ def test_every_value_arrives():
             vocab_size=64,
             hidden_size=32,
             intermediate_size=48,
-            num_layers=2,
+            layers=(LayerKind(Rotary(10_000.0, Llama3Scaling(8.0, 1.0, 4.0, 32))),) * 2,
             num_heads=2,
             num_kv_heads=1,
             head_dim=16,
             max_positions=128,
             norm_eps=1e-5,
-            rope_theta=10_000.0,
-            rope_scaling=Llama3Scaling(8.0, 1.0, 4.0, 32),
             activation="silu",
-            attention_bias=False,
-            mlp_bias=False,
             tie_embeddings=False,
         ),
         bos_id=1,
@@ -62,9 +47,10 @@ def test_both_spellings_of_rotary_settings_are_the_same_config(tmp_path):
         ("head_dim", "head_dim", 8),
         ("max_position_embeddings", "max_positions", 2048),
         ("rms_norm_eps", "norm_eps", 1e-6),
-        ("rope_parameters", "rope_theta", 10_000.0),
+        ("rope_parameters", "layers", (LayerKind(Rotary(10_000.0)),) * 2),
         ("hidden_act", "activation", "silu"),
-        ("attention_bias", "attention_bias", False),
+        ("attention_bias", "qkv_bias", False),
+        ("attention_bias", "output_bias", False),
         ("mlp_bias", "mlp_bias", False),
         ("tie_word_embeddings", "tie_embeddings", False),
     ],
@@ -84,23 +70,6 @@ def test_harmless_keys_are_ignored(tmp_path, key):
 
 
 @pytest.mark.parametrize(
-    ("changes", "theta", "scaling"),
-    [
-        ({"rope_parameters": {"rope_type": "default", "rope_theta": 7}}, 7.0, None),
-        ({"rope_parameters": LLAMA3}, 5e5, SCALED),
-        ({**OLD, "rope_scaling": None}, 5e5, None),
-        ({**OLD, "rope_scaling": {"type": "default"}}, 5e5, None),
-        ({**OLD, "rope_scaling": LLAMA3}, 5e5, SCALED),
-        ({**OLD, "rope_scaling": LLAMA3, "rope_parameters": LLAMA3}, 5e5, SCALED),
-        ({"rope_parameters": ..., "rope_scaling": ...}, 1e4, None),
-    ],
-)
-def test_rotary_settings(tmp_path, changes, theta, scaling):
-    found = read_config(write_config(tmp_path, **changes)).decoder
-    assert (found.rope_theta, found.rope_scaling) == (theta, scaling)
-
-
-@pytest.mark.parametrize(
     ("value", "expected"), [(7, 7), ([7, 9], 7), ([], None), (None, None), (..., None)]
 )
 def test_special_tokens(tmp_path, value, expected):
@@ -114,9 +83,9 @@ def test_special_tokens(tmp_path, value, expected):
         ({"query_pre_attn_scalar": 8}, "unknown config keys.*query_pre_attn_scalar=8"),
         ({"quantization_config": {"bits": 4}}, "unknown.*quantization_config"),
         ({"sliding_window": 0}, "unknown.*sliding_window=0"),
-        ({"model_type": "gpt2"}, "model_type 'gpt2' .*supported are: llama"),
-        ({"model_type": ...}, "model_type None .*supported are: llama"),
-        ({"model_type": ["llama"]}, r"model_type \['llama'\] .*supported are: llama"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2' .*supported are: gemma2"),
+        ({"model_type": ...}, "model_type None .*supported are: gemma2"),
+        ({"model_type": ["llama"]}, r"model_type \['llama'\] .*supported are: gemma2"),
         (
             {"architectures": ["LlamaForSequenceClassification"]},
             "only LlamaForCausalLM",
@@ -135,22 +104,6 @@ def test_special_tokens(tmp_path, value, expected):
         ({"hidden_act": "swiglu"}, "hidden_act 'swiglu' .* gelu.*silu"),
         ({"eos_token_id": "</s>"}, "'eos_token_id' must be int or list"),
         ({"eos_token_id": ["</s>"]}, "'eos_token_id'.*</s>"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type 'yarn' .* llama3"),
-        ({**OLD, "rope_scaling": {"type": "linear", "factor": 2}}, "'linear'.* llama3"),
-        ({"rope_parameters": {**LLAMA3, "attention_factor": 2}}, "attention_factor=2"),
-        ({"rope_parameters": {**LLAMA3, "factor": None}}, "required key 'factor'"),
-        ({"rope_parameters": {**LLAMA3, "factor": 0}}, "factor must be positive"),
-        ({"rope_parameters": {**LLAMA3, "low_freq_factor": 4}}, "0 < low_freq_factor"),
-        ({**OLD, "rope_theta": 0}, "rope_theta and factor must be positive"),
-        ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
-        (
-            {"rope_parameters": LLAMA3, "rope_theta": 1e4},
-            "rope_theta.*10000.0.*500000.0",
-        ),
-        (
-            {"rope_parameters": LLAMA3, "rope_scaling": {**LLAMA3, "factor": 32.0}},
-            "rope_parameters and rope_scaling .*factor",
-        ),
     ],
 )
 def test_refused(tmp_path, changes, message):

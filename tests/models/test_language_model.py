@@ -39,7 +39,7 @@ def test_head(tied):
     assert ("lm_head.weight" in model.frozen) is not tied
     assert model.head.shape == (12, 40)
     assert (model.head == model.frozen[name].T).all()
-    assert model.head_is_linear
+    assert model.head_obstacle is None
     hidden = model.hidden(theta, TOKENS)
     expected = np.asarray(hidden, np.float64) @ np.asarray(model.head, np.float64)
     # float32 products of 12 numbers
@@ -49,13 +49,40 @@ def test_head(tied):
 @pytest.mark.parametrize("targets", [("lm_head",), (r".*",), (r"lm_.*", "q_proj")])
 def test_an_adapted_head_is_not_linear(targets):
     model, theta = random_model(tiny_config(), LoraSettings(2, targets=targets))
-    assert not model.head_is_linear
+    assert model.head_obstacle
     hidden = model.hidden(theta, TOKENS)
     assert not np.allclose(model.logits(theta, hidden), hidden @ model.head, atol=1e-2)
 
 
+def test_soft_capped_logits_are_not_linear():
+    model, theta = random_model(tiny_config(final_softcap=0.5))
+    assert model.head_obstacle == "the model soft-caps its logits"
+    hidden = model.hidden(theta, TOKENS)
+    expected = 0.5 * np.tanh(np.asarray(hidden @ model.head) / 0.5)
+    np.testing.assert_allclose(model.logits(theta, hidden), expected, atol=1e-5)
+
+
+def test_all_weights_of_a_gemma_stand_in_the_order_of_the_forward_pass():
+    config = tiny_config(num_layers=1, qk_norm=True, post_norms=True)
+    model, _ = random_model(config, None)
+    names = [name.removeprefix("model.layers.0.") for name in model.theta_shapes]
+    assert names == [
+        "model.embed_tokens.weight",
+        "input_layernorm.weight",
+        *(f"self_attn.{x}_proj.weight" for x in "qkv"),
+        *(f"self_attn.{x}_norm.weight" for x in "qk"),
+        "self_attn.o_proj.weight",
+        "post_attention_layernorm.weight",
+        "pre_feedforward_layernorm.weight",
+        *(f"mlp.{x}_proj.weight" for x in ("gate", "up", "down")),
+        "post_feedforward_layernorm.weight",
+        "model.norm.weight",
+        "lm_head.weight",
+    ]
+
+
 def test_astype():
-    model, theta = random_model(tiny_config(attention_bias=True))
+    model, theta = random_model(tiny_config(qkv_bias=True, output_bias=True))
     half = model.astype(jnp.bfloat16)
     assert {leaf.dtype for leaf in half.frozen.values()} == {np.dtype(jnp.bfloat16)}
     assert {leaf.dtype for leaf in model.frozen.values()} == {np.dtype(np.float32)}
@@ -145,7 +172,9 @@ def test_a_cache_has_the_type_of_the_activations():
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_all_weights_as_theta(tied):
-    config = tiny_config(num_layers=2, attention_bias=True, tie_embeddings=tied)
+    config = tiny_config(
+        num_layers=2, qkv_bias=True, output_bias=True, tie_embeddings=tied
+    )
     model, theta = random_model(config, None)
     names = list(model.theta_shapes)
     assert set(names) == set(model.frozen) == set(theta)
@@ -161,7 +190,7 @@ def test_all_weights_as_theta(tied):
     assert names.index("model.layers.0.mlp.down_proj.weight") < names.index(
         "model.layers.1.input_layernorm.weight"
     )
-    assert not model.head_is_linear
+    assert model.head_obstacle
 
     same = replace(model, frozen=theta)  # θ in place of the weights
     adapted, zeros = random_model(config)

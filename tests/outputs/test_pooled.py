@@ -17,6 +17,7 @@ MODELS = {
     "untied": random_model(tiny_config(num_layers=1)),
     "tied": random_model(tiny_config(num_layers=1, tie_embeddings=True)),
 }
+CAPPED = random_model(tiny_config(num_layers=1, final_softcap=0.5))
 # float32 sums of at most 40 numbers, in another order
 ROUNDING = 1e-5
 
@@ -57,6 +58,17 @@ def test_pooled_outputs_are_means_of_single_positions(name, pooling):
         assert normwise(logits[i], slow_mean(each, example, pooling)) < ROUNDING
 
 
+def test_soft_capped_logits_are_pooled_one_by_one():
+    model, theta = CAPPED
+    batch = make_batch(EXAMPLES, "all", 16)
+    pooled = outputs(PooledLogits(model, 40), theta, batch)
+    for i, example in enumerate(EXAMPLES):
+        states = _hidden(model, theta, batch.tokens[i])[: len(example.tokens)]
+        each = np.asarray(states, np.float64) @ np.asarray(model.head, np.float64)
+        expected = (0.5 * np.tanh(each / 0.5)).mean(axis=0)
+        assert normwise(pooled[i], expected) < ROUNDING
+
+
 @jax.jit
 def _hidden(model, theta, tokens):
     return model.hidden(theta, tokens)
@@ -69,6 +81,15 @@ def test_pooled_logits_are_the_head_times_the_pooled_hidden_state(name):
     through_head = outputs(Probed(PooledHidden(model), model.head), theta, batch)
     direct = outputs(PooledLogits(model, 40), theta, batch)
     assert normwise(through_head, direct) < ROUNDING
+
+
+@pytest.mark.parametrize("block_size", [1, 5, 16])
+def test_the_block_of_positions_does_not_matter(block_size):
+    model, theta = MODELS["untied"]
+    batch = make_batch(EXAMPLES, "response", 16)
+    expected = outputs(PooledLogits(model, 40), theta, batch)
+    found = outputs(PooledLogits(model, 40, block_size), theta, batch)
+    assert normwise(found, expected) < ROUNDING
 
 
 def test_any_weights_are_respected():

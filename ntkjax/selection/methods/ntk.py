@@ -49,7 +49,12 @@ def score(problem: Problem) -> Scored:
         "length_normalize": batching.length_normalize,
     }
     found = problem.candidates.compute("kernel scores", decides, compute)
-    facts = {"kernel": problem.options.kernel, "probes": kernel.num_outputs}
+    facts = {
+        "kernel": problem.options.kernel,
+        "probes": kernel.num_outputs,
+        "readout": readout.obstacle or "linear head",
+        "padded_rows": problem.model.config.vocab_size - readout.vocab_size,
+    }
     return Scored(found.column("score").astype(np.float64), facts=facts)
 
 

@@ -9,12 +9,13 @@ from ntkjax.errors import InputError
 from ntkjax.kernels.readout import read_readout
 from ntkjax.kernels.table import named_kernel
 from ntkjax.math.seeds import stream
-from ntkjax.outputs.pooled import PooledHidden
+from ntkjax.models.language_model import split_model
+from ntkjax.outputs.pooled import PooledHidden, PooledLogits
 from ntkjax.selection.methods import ntk
 from ntkjax.selection.options import MethodOptions
 from ntkjax.selection.passes import Batching
 from tests.oracles import jacobians, normwise
-from tests.selection.small_problem import LONGEST, small_problem
+from tests.selection.small_problem import LONGEST, MODEL, small_problem
 
 
 def problem_with(kernel, **changes):
@@ -22,12 +23,12 @@ def problem_with(kernel, **changes):
     return dataclasses.replace(problem, **changes)
 
 
-def explicit_scores(problem, pooling="all"):
+def explicit_scores(problem, base=None, pooling="all"):
     """The mean over the target of Σ_j w_j ⟨∇p_jᵀh̄(d), ∇p_jᵀh̄(x)⟩."""
     readout = read_readout(problem.model, problem.vocab_size)
     seed = stream(problem.seed, "probes")
     kernel = named_kernel(problem.options.kernel, readout, seed)
-    f, theta = PooledHidden(problem.model), problem.snapshot.theta
+    f, theta = base or PooledHidden(problem.model), problem.snapshot.theta
     candidates = problem.candidates.read(np.arange(len(problem.candidates)))
     at_target, at_candidates = (
         np.einsum(
@@ -47,14 +48,34 @@ def test_equals_explicit_kernel(kernel):
     found = ntk.score(problem)
     # float32 derivatives on both sides: 1e-6; ten times more where channels cancel
     assert normwise(found.scores, explicit_scores(problem)) < 1e-5
-    assert found.facts == {"kernel": kernel, "probes": 1 if kernel == "summed" else 2}
+    assert found.facts == {
+        "kernel": kernel,
+        "probes": 1 if kernel == "summed" else 2,
+        "readout": "linear head",
+        "padded_rows": 0,
+    }
 
 
 def test_rows_of_the_head_that_are_no_tokens_are_left_out():
     problem = problem_with("summed", vocab_size=33)
-    found = ntk.score(problem).scores
+    scored = ntk.score(problem)
+    assert scored.facts["padded_rows"] == 40 - 33
+    found = scored.scores
     assert normwise(found, explicit_scores(problem)) < 1e-5
     assert normwise(found, ntk.score(problem_with("summed")).scores) > 1e-2
+
+
+@pytest.mark.parametrize("kernel", ["summed", "random_2"])
+def test_a_soft_capped_model_is_scored_by_its_logits(kernel):
+    config = dataclasses.replace(MODEL.config, final_softcap=1.5)
+    graphdef, *_ = split_model(config, MODEL.lora)
+    capped = dataclasses.replace(MODEL, config=config, graphdef=graphdef)
+    problem = problem_with(kernel, model=capped)
+    scored = ntk.score(problem)
+    assert scored.facts["readout"] == "the model soft-caps its logits"
+    expected = explicit_scores(problem, PooledLogits(capped, problem.vocab_size))
+    assert normwise(scored.scores, expected) < 1e-5
+    assert normwise(scored.scores, ntk.score(problem_with(kernel)).scores) > 1e-2
 
 
 def test_batches_and_devices_do_not_matter():
