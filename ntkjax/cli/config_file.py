@@ -55,6 +55,8 @@ def _mapping(path: Path, node: yaml.Node, settings_type: type) -> dict[str, Any]
 
 
 def _value(path: Path, node: yaml.Node, key: str, hint: Any) -> Any:
+    if hint is str and node.tag == "tag:yaml.org,2002:timestamp":
+        return node.value  # a date without quotes, which YAML takes for one
     try:
         value = yaml.SafeLoader("").construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError) as error:  # a tag, or a date that is none

@@ -96,6 +96,11 @@ COMMANDS = dict(
             "likelihoods, choices and answers of a model",
         ),
         _command(
+            "data",
+            "pipeline.data_settings.DataSettings",
+            "what a model reads of your files, and which tokens are targets",
+        ),
+        _command(
             "demo",
             "pipeline.demo_settings.DemoSettings",
             "all of it on the embedded model, about two minutes",

@@ -1,6 +1,10 @@
 """Examples: what a record of the user's files must hold, checked.
 
-A record holds `prompt` and `response`, or `text` alone (every token is then a target).
+A record holds `prompt` and `response`, or `text` alone (every token is then a target),
+or `messages`, the turns of a chat that ends with the assistant's (see
+`ntkjax.data.messages`). A `prompt` beside `messages` is ignored: published files carry
+a copy of the first turn there. With choices a chat may end with the user's turn.
+
 `id` and `source` are optional, and so are `group`, the sub-task that a target example
 stands for, and `choices` with `answer`, the index of the right one. Other columns, an
 `answer` without choices among them, are left to whoever needs them. A field that is
@@ -14,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from ntkjax.data.fields import filled, shown, string
+from ntkjax.data.messages import Message, read_messages
 from ntkjax.data.records import Record, file_names, read_records
 from ntkjax.errors import InputError
 
@@ -38,8 +44,10 @@ class Example:
 
     Attributes:
         id: The record's own id, or "file name:line".
-        prompt: What comes before the response; None for a `text` record.
-        response: The response, or the whole text of a `text` record.
+        prompt: What comes before the response; None for a `text` record. For a chat
+            the contents of the turns before the last, one below the other.
+        response: The response, the last turn of a chat, or the whole text of a `text`
+            record.
         source: Where the record says it comes from.
         location: "file name:line" (Parquet: row), for messages.
         choices: The responses to choose from, at least two; None without. Two may be
@@ -47,6 +55,7 @@ class Example:
         answer: The index of the right choice; None without choices.
         group: The sub-task that it stands for, where the record names one by a string
             or an integer.
+        messages: The turns of a chat before its response; None for other records.
     """
 
     id: str
@@ -57,6 +66,7 @@ class Example:
     choices: tuple[str, ...] | None = None
     answer: int | None = None
     group: str | None = None
+    messages: tuple[Message, ...] | None = None
 
 
 def read_examples(paths: Sequence[Path]) -> list[Example]:
@@ -142,55 +152,65 @@ def to_example(record: Record) -> Example:
             f"got {type(value).__name__}."
         )
     given = {field for field in FIELDS if value.get(field) is not None}
+    kind = _kind(given, where)
+    choices, answer = _choices(value, where)
+    messages, prompt = None, None
+    if kind == "messages":
+        right = None if choices is None or answer is None else choices[answer]
+        messages, response = read_messages(value["messages"], where, right)
+        prompt = "\n".join(message.content for message in messages)
+    else:
+        response = filled(value[kind], kind, where)
+    if kind == "response":
+        prompt = string(value["prompt"], "prompt", where)
+    return Example(
+        id=_identity(value["id"], where) if "id" in given else record.location,
+        prompt=prompt,
+        response=response,
+        source=string(value["source"], "source", where) if "source" in given else None,
+        location=record.location,
+        choices=choices,
+        answer=answer,
+        group=_group(value["group"]) if "group" in given else None,
+        messages=messages,
+    )
+
+
+def _kind(given: set[str], where: str) -> str:
+    """The field that holds what is to be learned: response, text or messages."""
     if "messages" in given:
-        raise InputError(
-            f'{where}: field "messages": chat data is not supported yet; expected '
-            '"prompt" and "response".'
-        )
+        for field in ("response", "text"):
+            if field in given:
+                raise InputError(
+                    f'{where}: "messages" stands beside "{field}"; give one of them.'
+                )
+        return "messages"
     if "text" in given and given & {"prompt", "response"}:
         raise InputError(
             f'{where}: "text" stands beside "prompt" or "response"; give either "text" '
             'or "prompt" and "response".'
         )
-    is_text = "text" in given
-    for field in () if is_text else ("prompt", "response"):
+    if "text" in given:
+        return "text"
+    for field in ("prompt", "response"):
         if field not in given:
             raise InputError(
                 f'{where}: field "{field}" is missing; expected "prompt" and '
-                '"response", or "text" alone.'
+                '"response", "messages", or "text" alone.'
             )
-    choices, answer = _choices(value, where)
-    return Example(
-        id=_identity(value["id"], where) if "id" in given else record.location,
-        prompt=None if is_text else _string(value["prompt"], "prompt", where),
-        response=_filled(value, "text" if is_text else "response", where),
-        source=_string(value["source"], "source", where) if "source" in given else None,
-        location=record.location,
-        choices=choices,
-        answer=answer,
-        group=_group(value["group"]) if "group" in given else None,
-    )
+    return "response"
 
 
 def _identity(value: Any, where: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return _string(value, "id", where, expected="a string or an integer")
+    return string(value, "id", where, expected="a string or an integer")
 
 
 def _group(value: Any) -> str | None:
     """The group, if it is the name of one: a pool may have any column of this name."""
     is_name = isinstance(value, str | int) and not isinstance(value, bool)
     return str(value) if is_name else None
-
-
-def _filled(record: dict, field: str, where: str) -> str:
-    text = _string(record[field], field, where)
-    if not text.strip():
-        raise InputError(
-            f'{where}: field "{field}" is empty; fill it in or remove the record.'
-        )
-    return text
 
 
 def _choices(record: dict, where: str) -> tuple[tuple[str, ...] | None, int | None]:
@@ -206,16 +226,16 @@ def _choices(record: dict, where: str) -> tuple[tuple[str, ...] | None, int | No
     if not isinstance(choices, list) or len(choices) < 2:
         raise InputError(
             f'{where}: field "choices" must be a list of at least two strings, got '
-            f"{_shown(choices)}."
+            f"{shown(choices)}."
         )
     for number, choice in enumerate(choices):
         field = f"choices[{number}]"
-        if not _string(choice, field, where).strip():
+        if not string(choice, field, where).strip():
             raise InputError(f'{where}: field "{field}" is empty; fill it in.')
     if isinstance(answer, bool) or not isinstance(answer, int):
         raise InputError(
             f'{where}: field "answer" must be the index of a choice (0 is the first), '
-            f"got {_shown(answer)}."
+            f"got {shown(answer)}."
         )
     if not 0 <= answer < len(choices):
         raise InputError(
@@ -223,25 +243,3 @@ def _choices(record: dict, where: str) -> tuple[tuple[str, ...] | None, int | No
             "the index of a choice."
         )
     return tuple(choices), answer
-
-
-def _shown(value: Any) -> str:
-    """The kind of a wrong value; for a list also its length."""
-    length = f" of {len(value)}" if isinstance(value, list) else ""
-    return type(value).__name__ + length
-
-
-def _string(value: Any, field: str, where: str, expected: str = "a string") -> str:
-    """The value as text that can be encoded: JSON may escape half a character."""
-    if not isinstance(value, str):
-        raise InputError(
-            f'{where}: field "{field}" must be {expected}, got {type(value).__name__}.'
-        )
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f'{where}: field "{field}" has half a surrogate pair at character '
-            f"{error.start + 1}; write the whole character or remove it."
-        ) from error
-    return value

@@ -1,29 +1,36 @@
-r"""The plain template: examples to tokens and targets.
+r"""Examples to tokens and targets, under the plain template or the tokenizer's own.
 
-    [beginning-of-text] prompt "\n" response [end-of-text]
+The text of an example (`ntkjax.data.templates`) is tokenized as a whole, so that the
+tokens are those that the model saw in training. Around a plain text stand
+beginning-of-text, which never is a target, and end-of-text, which is one; a chat
+template writes both itself, and nothing is added. A token is a target if it ends after
+the start of what is to be predicted and begins before its end: in the plain template
+the newline is one (also where it merged with the end of the prompt).
 
-tokenized jointly, so that the tokens are those that the model saw in training. Targets
-are the tokens that end after the prompt's last character: the newline is one (also
-where it merged with the end of the prompt), and so is end-of-text; beginning-of-text
-never is. A `text` record has no prompt and no newline.
-
-An example that is too long loses the left of its prompt, then all of it, then the right
-of its response. What stands before the prompt (beginning-of-text) is always kept.
+An example that is too long loses the left of what stands before its first target, then
+all of it, then its right. What stands in front of the text (beginning-of-text) is
+always kept.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int32
 
+from ntkjax.data.chat import render_chat, render_chat_prompt
+from ntkjax.data.encoding import encode, frame, shortened
 from ntkjax.data.examples import Example
+from ntkjax.data.templates import (
+    DEFAULT_TEMPLATE,
+    Rendered,
+    TemplateOptions,
+    is_chat,
+    render_plain,
+    render_plain_prompt,
+)
 from ntkjax.data.tokenizer import Tokenizer
 from ntkjax.errors import InputError
-
-
-BLOCK = 8192
-"""Examples per call of the tokenizer: enough for its threads, few enough for memory."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,32 +59,43 @@ def tokenize(
     bos_id: int | None,
     eos_id: int | None,
     vocab_size: int,
+    template: TemplateOptions = DEFAULT_TEMPLATE,
+    end_of_text: bool = True,
 ) -> list[TokenizedExample]:
-    """The examples under the plain template, each of at most `max_length` tokens.
+    """The examples, each of at most `max_length` tokens.
 
     Args:
         examples: What to tokenize.
         tokenizer: From `ntkjax.data.tokenizer.load_tokenizer`.
-        max_length: The limit, beginning-of-text and end-of-text included.
+        max_length: The limit, both ends included.
         bos_id: Beginning-of-text, put in front unless it is there; None for none.
         eos_id: End-of-text, put at the end unless it is there; None for none (then one
-            that the tokenizer itself puts in is no target), as for the choices of a
-            question.
+            that the tokenizer itself puts in is no target).
         vocab_size: Number of tokens that the model knows.
+        template: How the examples become text.
+        end_of_text: Whether the text ends with end-of-text, a chat with its end marker.
+            The choices of a question do not.
 
     Raises:
-        InputError: If an example has a token that the model does not know, or if no
-            target token is left of it.
+        InputError: If an example does not fit the template, if it has a token that the
+            model does not know, or if no target token is left of it.
     """
     if max_length < 1:
         raise InputError(f"--max-length {max_length}: expected at least 1.")
+
+    def render(example: Example) -> Rendered:
+        if is_chat(example, template):
+            return render_chat(example, tokenizer, template, end_marker=end_of_text)
+        return render_plain(example)
+
     tokenized = []
-    for example, tokens, targets, first in _encode(examples, tokenizer):
-        tokens, targets, first = _frame(tokens, targets, first, bos_id, eos_id)
+    for example, encoded in encode(examples, render, tokenizer):
+        framed = frame(encoded, bos_id, eos_id if end_of_text else None)
+        tokens, targets = framed.tokens, framed.targets
         _check(tokens, targets, vocab_size, example)
         was_cut = len(tokens) > max_length
         if was_cut:
-            tokens, targets = _cut(tokens, targets, first, max_length)
+            tokens, targets = shortened(framed, max_length)
         if not targets.any():
             raise InputError(
                 f'{example.location}: no token of field "{_field(example)}" fits into '
@@ -94,8 +112,9 @@ def tokenize_prompts(
     max_length: int,
     bos_id: int | None,
     vocab_size: int,
+    template: TemplateOptions = DEFAULT_TEMPLATE,
 ) -> list[TokenizedExample]:
-    r"""What stands before the responses: [beginning-of-text] prompt "\n".
+    r"""What stands before the responses: [beginning-of-text] prompt "\n", or a chat.
 
     The tokens begin those of the whole example, unless the tokenizer merges the newline
     with the response's first character. A prompt that is too long loses its left.
@@ -106,24 +125,32 @@ def tokenize_prompts(
         max_length: The limit, beginning-of-text included.
         bos_id: Beginning-of-text, put in front unless it is there; None for none.
         vocab_size: Number of tokens that the model knows.
+        template: How the examples become text.
 
     Raises:
-        InputError: If a prompt has a token that the model does not know, no token at
-            all, or none that fits.
+        InputError: If an example does not fit the template, if a prompt has a token
+            that the model does not know, no token at all, or none that fits.
     """
-    alone = [
-        dataclasses.replace(example, prompt=None, response=f"{example.prompt}\n")
-        for example in examples
-    ]
+
+    def render(example: Example) -> Rendered:
+        if is_chat(example, template):
+            return render_chat_prompt(example, tokenizer, template)
+        return render_plain_prompt(example)
+
     tokenized = []
-    for example, tokens, text, first in _encode(alone, tokenizer):
+    for example, encoded in encode(examples, render, tokenizer):
+        text = encoded.targets
         if not text.any():
             raise InputError(
                 f"{example.location}: the tokenizer makes no token of the prompt and "
                 "the newline after it; nothing can be generated from them."
             )
         end = len(text) - int(np.argmax(text[::-1]))  # what is added behind goes
-        tokens, _, first = _frame(tokens[:end], text[:end], first, bos_id, None)
+        alone = dataclasses.replace(
+            encoded, tokens=encoded.tokens[:end], targets=text[:end]
+        )
+        framed = frame(alone, bos_id, None)
+        tokens, first = framed.tokens, framed.first
         _require_known(tokens, vocab_size, example)
         if max_length <= first:
             raise InputError(
@@ -136,75 +163,6 @@ def tokenize_prompts(
         nowhere = np.zeros(len(tokens), bool)
         tokenized.append(TokenizedExample(example.id, tokens, nowhere, was_cut))
     return tokenized
-
-
-def _encode(
-    examples: Sequence[Example], tokenizer: Tokenizer
-) -> Iterator[tuple[Example, np.ndarray, np.ndarray, int]]:
-    """Each example, its tokens and targets, and how many tokens were put in front.
-
-    What the tokenizer itself puts in, in front or behind, is no target.
-    """
-    for start in range(0, len(examples), BLOCK):
-        block = examples[start : start + BLOCK]
-        encoded = tokenizer(
-            [_text(example) for example in block],
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-            verbose=False,  # says nothing about lengths: they are cut later
-        )
-        for row, example in enumerate(block):
-            tokens = np.array(encoded["input_ids"][row], np.int32)
-            added = np.array(encoded["special_tokens_mask"][row], bool)
-            offsets = np.array(encoded["offset_mapping"][row], np.int64)
-            targets = ~added
-            if example.prompt is not None:
-                targets &= offsets.reshape(-1, 2)[:, 1] > len(example.prompt)
-            yield example, tokens, targets, int(np.argmin(np.append(added, False)))
-
-
-def _text(example: Example) -> str:
-    if example.prompt is None:
-        return example.response
-    return f"{example.prompt}\n{example.response}"
-
-
-def _frame(
-    tokens: Int32[np.ndarray, " T"],
-    targets: Bool[np.ndarray, " T"],
-    first: int,
-    bos_id: int | None,
-    eos_id: int | None,
-) -> tuple[Int32[np.ndarray, " U"], Bool[np.ndarray, " U"], int]:
-    """Tokens and targets with both ends in place, and where the text begins now."""
-    if eos_id is not None and len(tokens) and tokens[-1] == eos_id:
-        tokens, targets = tokens[:-1], targets[:-1]  # comes back below, as a target
-    first = min(first, len(tokens))
-    if bos_id is not None:
-        if len(tokens) and tokens[0] == bos_id:
-            first = max(first, 1)
-        else:
-            tokens = np.insert(tokens, 0, np.int32(bos_id))
-            targets = np.insert(targets, 0, False)
-            first += 1
-    targets[:first] = False
-    if eos_id is not None:
-        tokens = np.append(tokens, np.int32(eos_id))
-        targets = np.append(targets, True)
-    return tokens, targets, first
-
-
-def _cut(
-    tokens: Int32[np.ndarray, " T"],
-    targets: Bool[np.ndarray, " T"],
-    first: int,
-    max_length: int,
-) -> tuple[Int32[np.ndarray, " U"], Bool[np.ndarray, " U"]]:
-    """The example shortened to `max_length`: left of the prompt, right of the rest."""
-    num_prompt = int(np.argmax(targets[first:]))
-    num_dropped = min(len(tokens) - max_length, num_prompt)
-    keep = np.r_[0:first, first + num_dropped : len(tokens)][:max_length]
-    return tokens[keep], targets[keep]
 
 
 def _check(
@@ -239,4 +197,6 @@ def _require_known(
 
 
 def _field(example: Example) -> str:
+    if example.messages is not None:
+        return "messages"
     return "text" if example.prompt is None else "response"

@@ -1,6 +1,6 @@
 """Multiple choice by likelihood: the model picks the choice that it finds likeliest.
 
-The score of a choice is its log-likelihood after the prompt, in the plain template
+The score of a choice is its log-likelihood after the prompt, in its template
 without end-of-text: per target token (length-normalized), or summed, which favors short
 choices.
 """

@@ -178,7 +178,7 @@ def _answers(
         prompts.tokenized,
         max_length=prompts.max_length,
         max_new_tokens=prompts.max_new_tokens,
-        eos_id=prompts.eos_id,
+        stop_ids=prompts.stop_ids,
         vocab_size=prompts.vocab_size,
         **how,
     )

@@ -26,7 +26,7 @@ from ntkjax.notation import Theta
 
 
 _NOTHING = -1
-"""Stands where a row has no token: no id, so also where no end-of-text is known."""
+"""Stands where a row has no token: it is no id."""
 
 
 def generate(
@@ -36,7 +36,7 @@ def generate(
     *,
     max_length: int,
     max_new_tokens: int,
-    eos_id: int | None,
+    stop_ids: Sequence[int],
     vocab_size: int,
     mesh: Mesh,
     batch_size: int = 32,
@@ -44,7 +44,7 @@ def generate(
 ) -> list[Int32[np.ndarray, " _"]]:
     """The most likely next token, again and again, after each prompt.
 
-    A row ends with end-of-text, which is left out, or after `max_new_tokens`.
+    A row ends with one of `stop_ids`, which is left out, or after `max_new_tokens`.
 
     Cost: F for the prompt and for each new token, which also looks at the whole cache;
     a batch runs until its last row ends.
@@ -55,7 +55,7 @@ def generate(
         prompts: From `ntkjax.data.tokenizing.tokenize_prompts`.
         max_length: No prompt is longer; it decides the padded lengths.
         max_new_tokens: Most tokens to generate.
-        eos_id: End-of-text; None for a model without.
+        stop_ids: End-of-text and the like; none for a model without.
         vocab_size: Token ids that the tokenizer knows; later rows of the head are
             never chosen.
         mesh: Devices that share the prompts of a batch.
@@ -67,8 +67,8 @@ def generate(
     """
     found: list[Int32[np.ndarray, " _"]] = [np.zeros(0, np.int32)] * len(prompts)
     size = rows_per_batch(batch_size, len(prompts), mesh)
-    end = _NOTHING if eos_id is None else eos_id
-    program = _program(mesh, max_new_tokens, end, vocab_size)
+    ends = tuple(sorted(set(stop_ids)))
+    program = _program(mesh, max_new_tokens, ends, vocab_size)
     fixed = replicate((model, theta), mesh)
     for rows, batch in bucketed(prompts, size, "all", max_length):
         written, finite = (np.asarray(part) for part in program(*fixed, batch))
@@ -80,7 +80,7 @@ def generate(
                     "its answer is generated; try --dtype float32, or look at the "
                     "adapter's scale."
                 )
-            found[row] = tokens[(tokens != _NOTHING) & (tokens != end)]
+            found[row] = tokens[~np.isin(tokens, (_NOTHING, *ends))]
         advance(int((rows >= 0).sum()))
     return found
 
@@ -93,7 +93,7 @@ class _State(NamedTuple):
         token: The last one of each row.
         written: All of them, `_NOTHING` after a row's end.
         finite: Whether all logits of a row were finite.
-        ended: Whether a row has written end-of-text.
+        ended: Whether a row has written one of the stop tokens.
         caches: Keys and values.
     """
 
@@ -110,11 +110,14 @@ def _greedy(
     theta: Theta,
     prompts: Batch,
     max_new_tokens: int,
-    end: int,
+    ends: tuple[int, ...],
     vocab_size: int,
 ) -> tuple[Int[Array, "n new"], Bool[Array, " n"]]:
     n, T = prompts.tokens.shape
     lengths = jnp.sum(prompts.weights > 0, axis=1)
+
+    def is_end(token: Int[Array, " n"]) -> Bool[Array, " n"]:
+        return (token[:, None] == jnp.array(ends, jnp.int32)).any(axis=1)
 
     def read(tokens: Int[Array, " T"], cache: Cache, start, last):
         """The best token after tokens[last], and whether its logits are finite."""
@@ -135,7 +138,7 @@ def _greedy(
             token,
             state.written.at[:, state.count].set(token),
             state.finite & (finite | state.ended),
-            state.ended | (token == end),
+            state.ended | is_end(token),
             caches,
         )
 
@@ -143,17 +146,17 @@ def _greedy(
     start = jnp.zeros(n, jnp.int32)
     token, finite, caches = jax.vmap(read)(prompts.tokens, empty, start, lengths - 1)
     written = jnp.full((n, max_new_tokens), _NOTHING, jnp.int32).at[:, 0].set(token)
-    state = _State(jnp.int32(1), token, written, finite, token == end, caches)
+    state = _State(jnp.int32(1), token, written, finite, is_end(token), caches)
     running = lambda state: (state.count < max_new_tokens) & ~state.ended.all()
     state = jax.lax.while_loop(running, step, state)
     return state.written, state.finite
 
 
 @functools.cache
-def _program(mesh: Mesh, max_new_tokens: int, end: int, vocab_size: int):
+def _program(mesh: Mesh, max_new_tokens: int, ends: tuple[int, ...], vocab_size: int):
     def answers(model, theta, prompts):
         with full_precision():
-            return _greedy(model, theta, prompts, max_new_tokens, end, vocab_size)
+            return _greedy(model, theta, prompts, max_new_tokens, ends, vocab_size)
 
     whole, split = PartitionSpec(), PartitionSpec(DATA_AXIS)
     return jax.jit(

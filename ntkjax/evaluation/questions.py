@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from ntkjax.data.examples import Example
+from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
 from ntkjax.data.tokenizer import Tokenizer
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
@@ -24,7 +25,7 @@ class Prompts:
         tokenized: Their prompts.
         max_length: No prompt is longer.
         max_new_tokens: Most tokens of an answer.
-        eos_id: End-of-text, where an answer ends.
+        stop_ids: Tokens at which an answer ends: end-of-text, a chat's end marker.
         vocab_size: Token ids that the tokenizer knows.
         tokenizer: Turns tokens to text.
     """
@@ -33,7 +34,7 @@ class Prompts:
     tokenized: list[TokenizedExample]
     max_length: int
     max_new_tokens: int
-    eos_id: int | None
+    stop_ids: tuple[int, ...]
     vocab_size: int
     tokenizer: Tokenizer
 
@@ -44,8 +45,8 @@ class Questions:
 
     Attributes:
         examples: The examples.
-        responses: The examples tokenized, end-of-text included.
-        choices: All choices of all examples, without end-of-text.
+        responses: The examples tokenized, end-of-text or end marker included.
+        choices: All choices of all examples, without.
         num_choices: How many of them belong to each example.
         max_length: No text is longer.
         prompts: For generation; None without.
@@ -73,6 +74,7 @@ def prepare_questions(
     *,
     max_length: int = 256,
     max_new_tokens: int | None = None,
+    template: TemplateOptions = DEFAULT_TEMPLATE,
 ) -> Questions:
     """The examples, tokenized for the model in `folder`.
 
@@ -82,12 +84,13 @@ def prepare_questions(
         max_length: Longest text in tokens; longer ones are cut.
         max_new_tokens: Longest generated answer; None to generate none. Prompt and
             answer fit into `max_length` together.
+        template: How the examples become text.
 
     Raises:
         InputError: If a length does not fit the model, or an example cannot be
             tokenized.
     """
-    encode = text_encoder(folder, max_length)
+    encode = text_encoder(folder, max_length, template)
     texts, num_choices = choice_texts(examples)
     return Questions(
         list(examples),
@@ -117,7 +120,7 @@ def _prompts(
         encode.prompts(chosen, room),
         room,
         max_new_tokens,
-        encode.eos_id,
+        encode.stop_ids(chosen),
         encode.vocab_size,
         encode.tokenizer,
     )

@@ -10,14 +10,16 @@ from ntkjax.evaluation.predictions import write_predictions
 from ntkjax.evaluation.questions import Questions, prepare_questions
 from ntkjax.evaluation.summary import RESAMPLES, summarize, summarize_by_source
 from ntkjax.models.adapter import adapter_files
-from ntkjax.models.loading import find_model, model_files
+from ntkjax.models.loading import FoundModel, model_files
 from ntkjax.pipeline import environment
 from ntkjax.pipeline.evaluate_settings import (
     EvaluateSettings,
     check_evaluate_settings,
 )
+from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.progress import Clock, progress
-from ntkjax.pipeline.setup import LoraOptions, prepare, resolve_lora
+from ntkjax.pipeline.setup import LoraOptions, Prepared, prepare, resolve_lora
+from ntkjax.pipeline.template_settings import template_options
 from ntkjax.store.atomic import write_json
 from ntkjax.store.run_directory import (
     add_to_manifest,
@@ -53,17 +55,18 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
     """
     clock = Clock()
     check_evaluate_settings(settings)
-    folder = find_model(settings.model)
+    found = pinned_model(settings.model, settings.out)
     lora = resolve_lora(LoraOptions(), settings.adapter)
     questions = prepare_questions(
         _read(settings),
-        folder,
+        found.folder,
         max_length=settings.max_length,
         max_new_tokens=settings.max_new_tokens if settings.generate else None,
+        template=template_options(settings),
     )
     clock.lap("read texts")
     prepared = prepare(
-        folder,
+        found.folder,
         lora,
         settings.adapter,
         dtype=settings.dtype,
@@ -71,7 +74,7 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
         vocab_size=1,  # of a readout, which likelihoods have none of
     )
     clock.lap("load model")
-    out = _open(settings, folder)
+    out = _open(settings, found, prepared)
     if (out / RESULT).exists():
         return EvaluateRun(read_json(out / RESULT), reused=True)
 
@@ -137,10 +140,12 @@ def _facts(result: dict) -> dict:
     return facts | {"cut_texts": result["num_cut"]}
 
 
-def _open(settings: EvaluateSettings, folder: Path) -> Path:
+def _open(settings: EvaluateSettings, found: FoundModel, prepared: Prepared) -> Path:
     """The run directory, claimed for these settings and these inputs."""
-    files = {"model": model_files(folder), "data": list(settings.data)}
+    files = {"model": model_files(found.folder), "data": list(settings.data)}
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
     hashes = {name: hash_files(paths) for name, paths in files.items()}
-    return open_run(settings.out, plain_values(settings, without=("out",)), hashes)
+    resolved = plain_values(settings, without=("out",))
+    facts = model_facts(found, prepared.model)
+    return open_run(settings.out, resolved, hashes, facts)

@@ -25,7 +25,7 @@ from ntkjax.math.seeds import stream
 from ntkjax.math.sketches import SKETCHES, Sketch
 from ntkjax.models.adapter import adapter_files, write_adapter
 from ntkjax.models.coverage import Coverage, coverage
-from ntkjax.models.loading import find_model, model_files
+from ntkjax.models.loading import FoundModel, model_files
 from ntkjax.models.lora import LoraSettings
 from ntkjax.pipeline import environment
 from ntkjax.pipeline.fidelity_settings import (
@@ -33,6 +33,7 @@ from ntkjax.pipeline.fidelity_settings import (
     check_fidelity_settings,
     parse_sketch,
 )
+from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import (
     Prepared,
@@ -41,6 +42,7 @@ from ntkjax.pipeline.setup import (
     resolve_lora,
     tokenize_files,
 )
+from ntkjax.pipeline.template_settings import template_options
 from ntkjax.reports.page import write_fidelity_page
 from ntkjax.store.atomic import write_atomically, write_json, write_tensors
 from ntkjax.store.run_directory import (
@@ -79,7 +81,8 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     """
     clock = Clock()
     check_fidelity_settings(settings)
-    folder = find_model(settings.model)
+    found_model = pinned_model(settings.model, settings.out)
+    folder = found_model.folder
     lora = resolve_lora(settings.lora, settings.adapter)
     texts, vocab_size = _read(settings, folder)
     clock.lap("read texts")
@@ -95,7 +98,7 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     readout = read_readout(prepared.model, vocab_size)
     kernels = _kernels(settings, readout)
     clock.lap("load model")
-    out = _open(settings, lora, folder)
+    out = _open(settings, lora, found_model, prepared)
     table = coverage(prepared.model)
     if (out / RESULT).exists():
         return FidelityRun(read_json(out / RESULT), table, reused=True)
@@ -106,7 +109,7 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     if found.second is not None:
         arrays["exact@compare_adapter"] = found.second.values
     write_tensors(out / "kernels.safetensors", arrays)
-    write_adapter(out / "adapter", prepared.theta, prepared.model, settings.model)
+    write_adapter(out / "adapter", prepared.theta, prepared.model, found_model.id)
     write_json(out / "examples.json", _examples(texts, settings.pooling))
     add_to_manifest(out, {"command": "fidelity", **_facts(result)})
     page = lambda path: write_fidelity_page(result, arrays, path)
@@ -259,7 +262,9 @@ def _read(
         seed = stream(settings.seed, what)
         flag = f"--num-{what}"
         chosen[what] = choose(examples, number, seed, settings.shuffle, flag)
-    return tokenize_files(folder, chosen, settings.max_length)
+    return tokenize_files(
+        folder, chosen, settings.max_length, template_options(settings)
+    )
 
 
 def _kernels(settings: FidelitySettings, readout: Readout) -> list[ProbeKernel]:
@@ -311,10 +316,15 @@ def _examples(texts: dict[str, list[TokenizedExample]], pooling: str) -> dict:
     }
 
 
-def _open(settings: FidelitySettings, lora: LoraSettings, folder: Path) -> Path:
+def _open(
+    settings: FidelitySettings,
+    lora: LoraSettings,
+    found: FoundModel,
+    prepared: Prepared,
+) -> Path:
     """The run directory, claimed for these settings and these inputs."""
     files = {
-        "model": model_files(folder),
+        "model": model_files(found.folder),
         "queries": list(settings.queries),
         "candidates": list(settings.candidates),
     }
@@ -324,7 +334,8 @@ def _open(settings: FidelitySettings, lora: LoraSettings, folder: Path) -> Path:
             files[name] = adapter_files(adapter)
     hashes = {name: hash_files(paths) for name, paths in files.items()}
     resolved = plain_values(settings, without=("out",)) | {"lora": plain_values(lora)}
-    return open_run(settings.out, resolved, hashes)
+    facts = model_facts(found, prepared.model)
+    return open_run(settings.out, resolved, hashes, facts)
 
 
 def _text(path: Path | None) -> str | None:

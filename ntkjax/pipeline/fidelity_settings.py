@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntkjax.data.batches import POOLINGS
+from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError
 from ntkjax.kernels.table import DEFAULT_KERNELS
 from ntkjax.math.sketches import SKETCHES
-from ntkjax.pipeline.setup import LoraOptions
+from ntkjax.pipeline.setup import LoraOptions, check_dtype
+from ntkjax.pipeline.template_settings import check_template
 
 
 @dataclass(frozen=True)
@@ -15,13 +17,17 @@ class FidelitySettings:
     """How good is an approximate kernel on this model and these texts?
 
     Attributes:
-        model: Hugging Face folder or hub id (safetensors).
+        model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
         queries: JSON lines or Parquet, one file or more: the domain's examples.
         candidates: The same, of the examples that are ranked.
         out: Run directory to write.
         num_queries: Queries to take.
         num_candidates: Candidates to take.
         max_length: Longest example in tokens; longer ones are cut.
+        template: How examples become text: plain (prompt, line feed, response), chat
+            (the tokenizer's own template), or auto: chat for records with messages.
+        train_on: Which answers of a chat are targets: all, or the last.
+        template_date: What a chat template is told when it asks for today's date.
         lora: The adapter, where --adapter gives none.
         adapter: Folder of a PEFT LoRA adapter. Default: a fresh one (B = 0).
         compare_adapter: Second adapter, of the same shape and scale, at which the exact
@@ -34,7 +40,8 @@ class FidelitySettings:
         cosine_tokens: Vocabulary entries whose gradients are compared.
         seed: Decides shuffling, a fresh adapter, probes, sketches and resamples.
         shuffle: Take examples after a seeded shuffle, or in file order.
-        dtype: Type of frozen weights and activations: float32 or bfloat16.
+        dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
+            stored (that of the files).
     """
 
     model: str
@@ -44,6 +51,9 @@ class FidelitySettings:
     num_queries: int = 12
     num_candidates: int = 80
     max_length: int = 96
+    template: str = "auto"
+    train_on: str = "all"
+    template_date: str = DEFAULT_TEMPLATE.date
     lora: LoraOptions = field(default_factory=LoraOptions)
     adapter: Path | None = None
     compare_adapter: Path | None = None
@@ -59,6 +69,7 @@ class FidelitySettings:
 
 def check_fidelity_settings(settings: FidelitySettings) -> None:
     """Raises `InputError` for a value that no run can have."""
+    check_template(settings)
     if settings.pooling not in POOLINGS:
         raise InputError(
             f"--pooling {settings.pooling}: expected one of {', '.join(POOLINGS)}."
@@ -72,6 +83,7 @@ def check_fidelity_settings(settings: FidelitySettings) -> None:
         raise InputError("--num-candidates: a ranking needs at least 3 candidates.")
     if settings.cosine_tokens < 2:
         raise InputError("--cosine-tokens: cosines need at least 2 outputs.")
+    check_dtype(settings.dtype)
     if not 0 <= settings.seed < 2**32:
         raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
     parsed = [parse_sketch(spec) for spec in settings.sketches]

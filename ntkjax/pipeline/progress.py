@@ -4,19 +4,30 @@ And the seconds that each stage of a run took.
 """
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 
 
+PATIENCE = 2.0
+"""Seconds of reading that pass before anything is shown of it."""
+
+_MIB = 2**20
+
+
 @contextlib.contextmanager
-def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def progress(
+    what: str, total: int, unit: str, *, started: float | None = None
+) -> Iterator[Callable[[int], None]]:
     """Context that yields `advance(count)`; shows rate and time left.
 
     Args:
         what: What is being done.
         total: How many units there are.
         unit: Their plural name.
+        started: When it began, for one that is shown later; its first line comes with
+            the first call. Default: now.
     """
     if sys.stderr.isatty():
         from rich.console import Console
@@ -42,11 +53,47 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
             task = bar.add_task(what, total=total)
             yield lambda count: bar.update(task, advance=count)
         return
-    yield _plain_lines(what, total, unit)
+    yield _plain_lines(what, total, unit, started)
 
 
-def _plain_lines(what: str, total: int, unit: str) -> Callable[[int], None]:
-    started = last = time.monotonic()
+@contextlib.contextmanager
+def read_progress(what: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
+    """`progress` of reading so many bytes, in MiB; nothing is shown of a short one.
+
+    Args:
+        what: What is being done.
+        num_bytes: How many there are; `advance` counts bytes too.
+    """
+    started, done, shown = time.monotonic(), 0, 0
+    show: Callable[[int], None] | None = None
+    with contextlib.ExitStack() as stack:
+
+        def advance(count: int) -> None:
+            nonlocal done, shown, show
+            done += count
+            if show is None and time.monotonic() - started >= PATIENCE:
+                total = math.ceil(num_bytes / _MIB)
+                show = stack.enter_context(
+                    progress(what, total, "MiB", started=started)
+                )
+            if show is not None:
+                whole = math.ceil(done / _MIB)
+                show(whole - shown)
+                shown = whole
+
+        yield advance
+
+
+def announce(line: str) -> None:
+    """Says what begins now, on stderr."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _plain_lines(
+    what: str, total: int, unit: str, started: float | None
+) -> Callable[[int], None]:
+    last = time.monotonic() if started is None else -math.inf
+    started = last if started is None else started
     done = 0
 
     def advance(count: int) -> None:

@@ -9,13 +9,14 @@ kept under `stages`, where other methods and budgets find it again.
 import hashlib
 from dataclasses import dataclass, replace
 
+from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.math.seeds import stream
 from ntkjax.models.language_model import LanguageModel
-from ntkjax.models.loading import find_model
 from ntkjax.models.lora import LoraSettings
 from ntkjax.notation import Theta
 from ntkjax.pipeline.ledger import Ledger
+from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.pool_passes import PoolCandidates, Stages
 from ntkjax.pipeline.select_choice import Choice
 from ntkjax.pipeline.select_facts import run_facts
@@ -30,6 +31,7 @@ from ntkjax.pipeline.select_settings import (
     with_defaults,
 )
 from ntkjax.pipeline.setup import prepare, resolve_lora
+from ntkjax.pipeline.template_settings import template_options
 from ntkjax.pipeline.warmup import no_warm_up, warm_up
 from ntkjax.reports.selection_page import write_selection_page
 from ntkjax.selection.embedding_pass import embedded
@@ -77,7 +79,8 @@ def run_select(settings: SelectSettings) -> SelectRun:
     part = (1, 1) if settings.shard is None else parse_part(settings.shard)
     out = settings.out
     ledger = Ledger(out / "metrics.jsonl")
-    folder = find_model(settings.model)
+    found_model = pinned_model(settings.model, out)
+    folder = found_model.folder
     is_lora = settings.parameters == "lora"
     lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
     inputs = read_inputs(settings, folder)
@@ -89,11 +92,12 @@ def run_select(settings: SelectSettings) -> SelectRun:
     method = named_method(settings.method)
     method.check(prospect_of(settings, model, inputs))
     stages = _stages(settings, lora, identity[1], part)
-    open_run(out, *identity)  # not before: a slip in a flag must not claim it
+    # Not before: a slip in a flag must not claim it.
+    open_run(out, *identity, model_facts(found_model, model))
     ledger.book("load")
     snapshots, history = _warmed_up(settings, model, start, inputs, stages)
     if snapshots[-1].num_steps or model.lora is not None:
-        publish_theta(out, snapshots[-1].theta, model, settings.model, inputs.folder)
+        publish_theta(out, snapshots[-1].theta, model, found_model.id, inputs.folder)
     ledger.book("warm-up")
     decides = {"pool": identity[1]["pool"], "batch_size": settings.batch_size}
     candidates = PoolCandidates(inputs.pool, inputs.encode, stages, decides)
@@ -180,6 +184,9 @@ def _stages(
         "dtype": settings.dtype,
         "max_length": settings.max_length,
     }
+    template = template_options(settings)
+    if template != DEFAULT_TEMPLATE:
+        decides["template"] = plain_values(template)
     run = hashlib.sha256(str(settings.out.absolute()).encode()).hexdigest()[:8]
     folder = settings.out / "stages"
     if settings.stages is not None:

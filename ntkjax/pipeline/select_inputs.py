@@ -17,6 +17,7 @@ from ntkjax.models.lora import LoraSettings
 from ntkjax.models.text_encoder import TextEncoder, text_encoder
 from ntkjax.pipeline.select_result import NO_SOURCE
 from ntkjax.pipeline.select_settings import SelectSettings
+from ntkjax.pipeline.template_settings import template_options
 from ntkjax.selection.methods.table import named_method
 from ntkjax.selection.pickers.quota import parse_quotas, require_known_sources
 from ntkjax.selection.pickers.table import named_picker
@@ -57,7 +58,7 @@ def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
         InputError: If a file cannot be used, or holds fewer examples than are asked
             for.
     """
-    encode = text_encoder(folder, settings.max_length)
+    encode = text_encoder(folder, settings.max_length, template_options(settings))
     examples = _first(read_examples(settings.target), settings)
     aim, rest = _aim(settings, examples)
     _check_groups(settings, aim)

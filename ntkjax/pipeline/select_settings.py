@@ -4,9 +4,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ntkjax.data.batches import POOLINGS
+from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError
 from ntkjax.pipeline.idle_flags import flag_of, refuse_idle
-from ntkjax.pipeline.setup import PARAMETERS, LoraOptions
+from ntkjax.pipeline.setup import DTYPES, PARAMETERS, LoraOptions
+from ntkjax.pipeline.template_settings import check_template
 from ntkjax.selection.methods.table import METHODS, Method, named_method
 from ntkjax.selection.options import (
     DsirOptions,
@@ -33,7 +35,8 @@ class SelectSettings:
     """Which examples of a large pool help a small domain?
 
     Attributes:
-        model: Hugging Face folder or hub id (safetensors), or `embedded`.
+        model: Hugging Face folder, hub id (owner/name or owner/name@revision), or
+            `embedded`.
         target: The domain's examples: JSON lines or Parquet, one file or more.
         pool: The candidates, the same way. They stay on disk.
         out: Run directory to write.
@@ -53,6 +56,10 @@ class SelectSettings:
         validation_share: Without --validation: the share of the target that dualsft
             takes it from, drawn at random and left out of the warm-up.
         max_length: Longest example in tokens; longer ones are cut.
+        template: How examples become text: plain (prompt, line feed, response), chat
+            (the tokenizer's own template), or auto: chat for records with messages.
+        train_on: Which answers of a chat are targets: all, or the last.
+        template_date: What a chat template is told when it asks for today's date.
         warmup: Fine-tune first on the target, on a part of the pool, or not (none).
             Default: the method's.
         warmup_share: Share of the pool for the warm-up on it, drawn at random.
@@ -85,7 +92,8 @@ class SelectSettings:
         shard: Do part i of n of the long passes (i/n), as one of n jobs that share
             --out. Afterwards the command without it finishes the run.
         seed: Decides a fresh adapter, the warm-up's order, probes and all draws.
-        dtype: Type of frozen weights and activations: float32 or bfloat16.
+        dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
+            stored (that of the files).
     """
 
     model: str
@@ -103,6 +111,9 @@ class SelectSettings:
     validation: tuple[Path, ...] = ()
     validation_share: float = 1.0
     max_length: int = 256
+    template: str = "auto"
+    train_on: str = "all"
+    template_date: str = DEFAULT_TEMPLATE.date
     warmup: str | None = None
     warmup_share: float = 0.05
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -154,6 +165,7 @@ def check_select_settings(settings: SelectSettings) -> None:
     Args:
         settings: After `with_defaults`.
     """
+    check_template(settings)
     if (settings.budget is None) == (settings.budget_tokens is None):
         raise InputError(
             "--budget or --budget-tokens: give one of them, the number of examples or "
@@ -196,6 +208,7 @@ _CHOICES = {
     "embedding": POOLINGS,
     "pooling": POOLINGS,
     "parameters": PARAMETERS,
+    "dtype": tuple(DTYPES),
 }
 
 

@@ -1,6 +1,7 @@
 """What most commands begin with: a model, its adapter, its tokenizer, its examples."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -8,18 +9,33 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntkjax.data.examples import Example
+from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
 from ntkjax.models.families import ModelConfig, read_config
 from ntkjax.models.full import full_theta
 from ntkjax.models.language_model import LanguageModel
-from ntkjax.models.loading import load_model
+from ntkjax.models.loading import load_model, stored_dtype
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, initial_theta
 from ntkjax.models.text_encoder import text_encoder
+from ntkjax.pipeline.progress import read_progress
 
 
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+DTYPES = {
+    "float32": jnp.float32,
+    "bfloat16": jnp.bfloat16,
+    "float16": jnp.float16,
+    "stored": None,
+}
+"""Types of frozen weights and activations; the last is the one in the files."""
+
+
+def check_dtype(dtype: str) -> None:
+    """Raises `InputError` for a type that frozen weights cannot have."""
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}.")
+
 
 PARAMETERS = ("lora", "full")
 """What θ is: an adapter, or all weights."""
@@ -84,10 +100,13 @@ class Prepared:
 
 
 def tokenize_files(
-    folder: Path, chosen: dict[str, list[Example]], max_length: int
+    folder: Path,
+    chosen: dict[str, list[Example]],
+    max_length: int,
+    template: TemplateOptions = DEFAULT_TEMPLATE,
 ) -> tuple[dict[str, list[TokenizedExample]], int]:
     """Tokenized examples of each name, and the tokenizer's vocabulary size."""
-    encode = text_encoder(folder, max_length)
+    encode = text_encoder(folder, max_length, template)
     tokenized = {name: encode(examples) for name, examples in chosen.items()}
     return tokenized, encode.vocab_size
 
@@ -103,14 +122,15 @@ def prepare(
     vocab_size: int,
 ) -> Prepared:
     """The model and θ: an adapter's, its start under `seed`, or all weights."""
-    if dtype not in DTYPES:
-        raise InputError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}.")
+    check_dtype(dtype)
+    frozen = DTYPES[dtype] or stored_dtype(folder)
     # Without LoRA θ is float32 as the files have it, whatever the activations are.
-    stored = jnp.float32 if lora is None else DTYPES[dtype]
-    model = load_model(folder, lora, stored)
+    loaded = jnp.float32 if lora is None else frozen
+    watch = partial(read_progress, "loading the model")
+    model = load_model(folder, lora, loaded, watch)
     if lora is None:
         theta = full_theta(model)
-        model = model.astype(DTYPES[dtype])
+        model = model.astype(frozen)
     elif adapter is None:
         theta = initial_theta(model.theta_shapes, jax.random.key(seed))
     else:

@@ -12,9 +12,10 @@ from ntkjax.devices.mesh import data_mesh, replicate
 from ntkjax.models.adapter import adapter_files, write_adapter
 from ntkjax.models.coverage import Coverage, coverage
 from ntkjax.models.full import write_full_model
-from ntkjax.models.loading import find_model, model_files
+from ntkjax.models.loading import FoundModel, model_files
 from ntkjax.models.lora import LoraSettings
 from ntkjax.models.mask import Mask
+from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import Prepared, prepare, resolve_lora
 from ntkjax.pipeline.train_inputs import Texts, read_texts, read_training_mask
@@ -60,7 +61,8 @@ def run_train(settings: TrainSettings) -> TrainRun:
     """
     clock = Clock()
     check_train_settings(settings)
-    folder = find_model(settings.model)
+    found = pinned_model(settings.model, settings.out)
+    folder = found.folder
     lora = None
     if settings.parameters == "lora":
         lora = resolve_lora(settings.lora, settings.adapter)
@@ -78,7 +80,8 @@ def run_train(settings: TrainSettings) -> TrainRun:
     clock.lap("load model")
     model_hash = hash_files(model_files(folder))
     mask = read_training_mask(settings, prepared, model_hash)
-    out = _open(settings, lora, model_hash)
+    facts = model_facts(found, prepared.model)
+    out = _open(settings, lora, model_hash, facts)
     table = coverage(prepared.model)
     if (out / RESULT).exists():
         return TrainRun(read_json(out / RESULT), table, reused=True)
@@ -93,7 +96,7 @@ def run_train(settings: TrainSettings) -> TrainRun:
     theta = trained.best_theta if settings.keep == "best" else trained.theta
     measured = Measured(*before, _loss(settings, prepared, theta, texts.retention))
     clock.lap("loss after")
-    _write(settings, prepared, theta, folder)
+    _write(settings, prepared, theta, found)
     result = training_result(
         settings, prepared, texts, mask, trained, measured, clock.laps
     )
@@ -153,17 +156,22 @@ def _train(
 
 
 def _write(
-    settings: TrainSettings, prepared: Prepared, theta: dict[str, Array], folder: Path
+    settings: TrainSettings,
+    prepared: Prepared,
+    theta: dict[str, Array],
+    found: FoundModel,
 ) -> None:
     """What was trained: an adapter, or a whole model."""
     if settings.parameters == "full":
-        write_full_model(settings.out / "model", theta, folder)
+        write_full_model(settings.out / "model", theta, found.folder)
     else:
         out = settings.out / "adapter"
-        write_adapter(out, theta, prepared.model, settings.model)
+        write_adapter(out, theta, prepared.model, found.id)
 
 
-def _open(settings: TrainSettings, lora: LoraSettings | None, model_hash: str) -> Path:
+def _open(
+    settings: TrainSettings, lora: LoraSettings | None, model_hash: str, facts: dict
+) -> Path:
     """The run directory, claimed for these settings and these inputs."""
     files = {
         "data": list(settings.data),
@@ -177,4 +185,4 @@ def _open(settings: TrainSettings, lora: LoraSettings | None, model_hash: str) -
     resolved = plain_values(settings, without=("out", "save_every"))
     if lora is not None:
         resolved |= {"lora": plain_values(lora)}
-    return open_run(settings.out, resolved, {"model": model_hash, **hashes})
+    return open_run(settings.out, resolved, {"model": model_hash, **hashes}, facts)

@@ -11,6 +11,7 @@ from ntkjax.errors import InputError
 from ntkjax.math.seeds import stream
 from ntkjax.models.mask import Mask, MaskFacts, read_mask, theta_hash
 from ntkjax.pipeline.setup import Prepared, tokenize_files
+from ntkjax.pipeline.template_settings import template_options
 from ntkjax.pipeline.train_settings import TrainSettings
 from ntkjax.training.plan import require_targets
 
@@ -51,7 +52,9 @@ def read_texts(settings: TrainSettings, folder: Path) -> tuple[Texts, int]:
     chosen = {str(number): source for number, source in enumerate(sources)}
     chosen["validation"] = validation
     chosen["retention"] = read_examples(settings.retain)
-    tokenized, vocab_size = tokenize_files(folder, chosen, settings.max_length)
+    tokenized, vocab_size = tokenize_files(
+        folder, chosen, settings.max_length, template_options(settings)
+    )
     measured = {name: tokenized.pop(name) for name in ("validation", "retention")}
     for texts in measured.values():
         require_targets(texts)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError
-from ntkjax.pipeline.setup import DTYPES, PARAMETERS, LoraOptions
+from ntkjax.pipeline.setup import PARAMETERS, LoraOptions, check_dtype
+from ntkjax.pipeline.template_settings import check_template
 from ntkjax.training.order import check_mix
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
@@ -17,7 +19,7 @@ class TrainSettings:
     """Fine-tune a LoRA adapter, or a whole small model, on one or more files.
 
     Attributes:
-        model: Hugging Face folder or hub id (safetensors).
+        model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
         data: JSON lines or Parquet, one file or more.
         out: Run directory to write; the adapter goes to its folder adapter/, a whole
             model to model/.
@@ -36,8 +38,13 @@ class TrainSettings:
         lora: The adapter, where --adapter gives none.
         training: How long, in which steps, with which optimizer.
         max_length: Longest example in tokens; longer ones are cut.
+        template: How examples become text: plain (prompt, line feed, response), chat
+            (the tokenizer's own template), or auto: chat for records with messages.
+        train_on: Which answers of a chat are targets: all, or the last.
+        template_date: What a chat template is told when it asks for today's date.
         seed: Decides a fresh adapter, the held-out share, and the order of examples.
-        dtype: Type of frozen weights and activations: float32 or bfloat16.
+        dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
+            stored (that of the files).
         save_every: Steps between checkpoints, from which an interrupted run goes on.
     """
 
@@ -56,6 +63,9 @@ class TrainSettings:
     lora: LoraOptions = field(default_factory=LoraOptions)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     max_length: int = 256
+    template: str = "auto"
+    train_on: str = "all"
+    template_date: str = DEFAULT_TEMPLATE.date
     seed: int = 0
     dtype: str = "float32"
     save_every: int = 50
@@ -63,13 +73,12 @@ class TrainSettings:
 
 def check_train_settings(settings: TrainSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
+    check_template(settings)
     check_training_settings(settings.training, "training.")
     check_mix(settings.mix, [1] * len(settings.data))
     if settings.keep not in KEEPS:
         raise InputError(f"--keep {settings.keep}: expected {' or '.join(KEEPS)}.")
-    if settings.dtype not in DTYPES:
-        expected = ", ".join(DTYPES)
-        raise InputError(f"--dtype {settings.dtype}: expected one of {expected}.")
+    check_dtype(settings.dtype)
     _check_parameters(settings)
     _check_validation(settings)
     if settings.save_every < 1:

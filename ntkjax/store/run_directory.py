@@ -22,13 +22,19 @@ SETTINGS = "run.yaml"
 MANIFEST = "manifest.json"
 
 
-def open_run(out: Path, settings: dict[str, Any], inputs: dict[str, str]) -> Path:
+def open_run(
+    out: Path,
+    settings: dict[str, Any],
+    inputs: dict[str, str],
+    facts: dict[str, Any] | None = None,
+) -> Path:
     """Creates or reopens a run directory.
 
     Args:
         out: The directory.
         settings: Resolved settings, plain values only.
         inputs: Hashes by name of model, adapter and data files.
+        facts: What else the manifest of a new directory says.
 
     Raises:
         InputError: If `out` cannot be written, or holds a run of other settings or
@@ -48,7 +54,7 @@ def open_run(out: Path, settings: dict[str, Any], inputs: dict[str, str]) -> Pat
                 "choose a new one."
             )
         else:
-            write_json(out / MANIFEST, {"inputs": inputs})
+            write_json(out / MANIFEST, {"inputs": inputs, **(facts or {})})
             text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
             write_text(path, text)  # last: it claims the directory
     except OSError as error:

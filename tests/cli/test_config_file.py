@@ -42,6 +42,7 @@ def read(tmp_path, text: str | bytes) -> dict:
         ("shuffle: no", {"shuffle": False}),
         ("out: runs/a", {"out": Path("runs/a")}),
         ("out: null", {"out": None}),
+        ("model: 2024-07-26", {"model": "2024-07-26"}),  # YAML takes it for a date
         ("kernels: [summed, random_1]", {"kernels": ("summed", "random_1")}),
         ("kernels: summed", {"kernels": ("summed",)}),
         ("kernels: []", {"kernels": ()}),
@@ -85,7 +86,7 @@ def test_values(tmp_path, text, expected):
         ("\njust words", 2, "expected a mapping"),
         # values that YAML itself refuses: they are looked at key by key
         ("model: a\nrate: !!python/name:os.system x\n", 2, "rate: .*python/name"),
-        ("rate: 1\nmodel: 2024-13-45\n", 2, "model: month"),
+        ("shuffle: yes\nrate: 2024-13-45\n", 2, "rate: month"),
         ("num-queries: !!int many", 1, "num-queries: "),
     ],
 )

@@ -116,7 +116,7 @@ BAD = {
     ),
     "beyond positions": (same, ["--max-length", 65], ["--max-length 65", "64"]),
     "no batch": (same, ["--batch-size", 0], ["--batch-size 0"]),
-    "bad dtype": (same, ["--dtype", "float16"], ["--dtype float16", "bfloat16"]),
+    "bad dtype": (same, ["--dtype", "float64"], ["--dtype float64", "stored"]),
     "NaN weights": (nan_weights, [], ["safetensors", "model.norm.weight", "NaN"]),
     "no adapter": (same, ["--adapter", "absent"], ["--adapter absent"]),
 }

@@ -143,7 +143,7 @@ BAD = {
     "unknown sketch": (same, {"sketches": "fft:8"}, ["--sketches fft:8"]),
     "sketch of 0": (same, {"sketches": "shift:0"}, ["--sketches shift:0"]),
     "bad pooling": (same, {"pooling": "first"}, ["--pooling first", "response"]),
-    "bad dtype": (same, {"dtype": "float16"}, ["--dtype float16", "bfloat16"]),
+    "bad dtype": (same, {"dtype": "float64"}, ["--dtype float64", "stored"]),
     "top": (same, {"top": 7}, ["--top 7", "--num-candidates"]),
     "cosine tokens": (same, {"cosine_tokens": 1}, ["--cosine-tokens"]),
     "negative seed": (same, {"seed": -1}, ["--seed -1"]),

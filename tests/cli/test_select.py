@@ -117,7 +117,7 @@ BAD = {
         ["--kernel spectra_1", "spectral_RANK"],
     ),
     "rank of head": (same, {"kernel": "spectral_33"}, ["--kernel spectral_33", "32"]),
-    "dtype": (same, {"dtype": "float16"}, ["--dtype float16", "bfloat16"]),
+    "dtype": (same, {"dtype": "float64"}, ["--dtype float64", "stored"]),
     "NaN adapter": (nan_adapter, {}, ["adapter_model", "lora_A", "NaN"]),
     "no target matrix": (
         same,

@@ -104,7 +104,7 @@ BAD = {
     ),
     "share of nothing": ({"validation_share": 0.001}, ["--validation-share 0.001"]),
     "unknown keep": ({"keep": "first"}, ["--keep first", "best or last"]),
-    "unknown type": ({"dtype": "float16"}, ["--dtype float16"]),
+    "unknown type": ({"dtype": "float64"}, ["--dtype float64"]),
     "missing adapter": ({"adapter": "absent"}, ["--adapter absent"]),
     "unknown parameters": ({"parameters": "all"}, ["--parameters all", "lora or full"]),
     "LoRA of all weights": ({"parameters": "full"}, ["--lora.rank", "leave one"]),

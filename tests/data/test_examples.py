@@ -4,11 +4,14 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from ntkjax.data.examples import Example, choose, read_examples
+from ntkjax.data.examples import Example, choose, read_examples, text_of
+from ntkjax.data.messages import Message
+from ntkjax.data.pool import open_pool
 from ntkjax.errors import InputError
 
 
 GOOD = {"prompt": "p", "response": "r"}
+CHAT = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 
 
 def _choose(choices=("a", "b"), answer=1):
@@ -49,6 +52,26 @@ def test_both_kinds_of_record_and_extra_columns(write):
     ]
 
 
+def test_a_chat_keeps_its_turns(write):
+    path = write(
+        {"messages": CHAT},
+        {"messages": [{"role": "system", "content": "s"}, *CHAT], "prompt": "copy"},
+        {"messages": CHAT[:1], "choices": ["x", "y"], "answer": 1, "response": None},
+        {"messages": CHAT, "choices": ["x", "a"], "answer": 1, "group": 3},
+    )
+    question, system = Message("user", "q"), Message("system", "s")
+    more = {"messages": (question,)}
+    assert read_examples([path]) == [
+        Example("q.jsonl:1", "q", "a", None, "q.jsonl:1", **more),
+        Example(
+            *("q.jsonl:2", "s\nq", "a", None, "q.jsonl:2"), messages=(system, question)
+        ),
+        Example("q.jsonl:3", "q", "y", None, "q.jsonl:3", ("x", "y"), 1, **more),
+        Example("q.jsonl:4", "q", "a", None, "q.jsonl:4", ("x", "a"), 1, "3", **more),
+    ]
+    assert text_of(read_examples([path])[1]) == "s\nq\na"
+
+
 def test_byte_order_mark_blank_lines_and_line_ends(tmp_path):
     path = tmp_path / "q.json"
     path.write_bytes(
@@ -70,6 +93,24 @@ def test_parquet_is_like_json_lines(write_parquet):
         Example("1", "p", "r", None, "q.parquet:1", ("a", "b", "c"), 2),
         Example("q.parquet:2", None, "t", None, "q.parquet:2"),
     ]
+
+
+def test_chats_of_parquet_are_like_json_lines(write_parquet):
+    """Columns of structs have every key; those that are null count as absent."""
+    call = {"role": "tool", "content": "c", "name": None}
+    path = write_parquet(
+        {"messages": [*CHAT, call, CHAT[1]], **dict.fromkeys(GOOD)},
+        {"messages": None, **GOOD},
+    )
+    chat, plain = read_examples([path])
+    turns = (Message("user", "q"), Message("assistant", "a"), Message("tool", "c"))
+    assert (chat.messages, chat.prompt, chat.response) == (turns, "q\na\nc", "a")
+    assert (plain.messages, plain.prompt, plain.response) == (None, "p", "r")
+    pool = open_pool([path])
+    assert pool.read([1, 0]) == [plain, chat]
+    pool.write_rows([0], path.parent / "chosen.parquet")
+    (again,) = read_examples([path.parent / "chosen.parquet"])
+    assert again.messages == turns
 
 
 def test_choices_may_repeat_and_null_ones_are_none(write):
@@ -110,8 +151,13 @@ def test_files_of_one_name_are_told_apart(write):
         ({"text": " "}, r'line 2: field "text" is empty'),
         ({**GOOD, "text": "t"}, r'line 2: "text" stands beside "prompt" or "response"'),
         ({"response": "r", "text": "t"}, r'"text" stands beside'),
-        ({"messages": []}, r'"messages": chat data is not supported yet; expected "pr'),
-        ({**GOOD, "messages": [{}]}, r'line 2: field "messages": chat data is not'),
+        ({"messages": []}, r'"messages" must be a list of at least two objects with'),
+        ({**GOOD, "messages": CHAT}, r'"messages" stands beside "response"; give one'),
+        ({"text": "t", "messages": CHAT}, r'"messages" stands beside "text"; give one'),
+        (
+            {"messages": [*CHAT, {"role": "tool"}]},
+            r'"messages\[2\]\.content" is missing',
+        ),
         (_choose(answer=None), r'"choices" stands without "answer"; give the index'),
         (_choose("ab"), r'"choices" must be a list of at least two strings, got str\.'),
         (_choose(["a"]), r"a list of at least two strings, got list of 1\."),
@@ -159,11 +205,11 @@ def test_bad_parquet_rows_are_named(write_parquet):
         read_examples([path])
 
 
-def test_chat_and_foreign_columns_of_parquet_are_refused(tmp_path):
+def test_foreign_columns_of_parquet_are_refused(tmp_path):
     path = tmp_path / "q.parquet"
     chat = [{"messages": [{"role": "user", "content": "c"}]}]
     for records, message in [
-        (chat, r"q\.parquet row 1: .*chat data is not supported yet"),
+        (chat, r'q\.parquet row 1: field "messages" must be a list of at least two'),
         ([{"question": "q"}], r'q\.parquet row 1: field "prompt" is missing'),
     ]:
         parquet.write_table(pyarrow.Table.from_pylist(records), path)

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from ntkjax.data.encoding import BLOCK
 from ntkjax.data.examples import Example
 from ntkjax.data.tokenizer import load_tokenizer
-from ntkjax.data.tokenizing import BLOCK, tokenize, tokenize_prompts
+from ntkjax.data.tokenizing import tokenize, tokenize_prompts
 from ntkjax.errors import InputError
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ from tests.problems import random_model, tiny_config
 SCALED = Llama3Scaling(8.0, 1.0, 4.0, 16)
 CONFIGS = {
     "grouped": tiny_config(),
-    "scaled, tied": tiny_config(rope_scaling=SCALED, tie_embeddings=True),
+    "scaled, tied": tiny_config(scaling=SCALED, tie_embeddings=True),
 }
 NEW = 9
 
@@ -28,14 +30,14 @@ def draw_prompts(number=7):
     return [prompt_of(rng.integers(0, 40, length), f"p{length}") for length in lengths]
 
 
-def run(model, theta, prompts, *, devices=2, batch_size=4, limit=30, eos_id=None, **to):
+def run(model, theta, prompts, *, devices=2, batch_size=4, limit=30, stops=(), **to):
     found = generate(
         model,
         theta,
         prompts,
         max_length=limit,
         max_new_tokens=to.get("new", NEW),
-        eos_id=eos_id,
+        stop_ids=stops,
         vocab_size=to.get("vocab_size", 40),
         mesh=data_mesh(devices),
         batch_size=batch_size,
@@ -66,12 +68,25 @@ def test_ends_at_end_of_text(slow):
     eos_id = expected[0][4]
     cut = [t[: t.index(eos_id)] if eos_id in t else t for t in expected]
     assert {len(tokens) for tokens in cut} > {NEW}  # some end early, some do not
-    assert run(model, theta, draw_prompts(), eos_id=eos_id) == cut
+    assert run(model, theta, draw_prompts(), stops=(eos_id,)) == cut
+
+
+def test_ends_at_the_first_of_several_stop_tokens(slow):
+    model, theta, expected = slow
+    stops = {expected[0][4], expected[1][2]}
+    cut = [
+        list(itertools.takewhile(lambda t: t not in stops, tokens))
+        for tokens in expected
+    ]
+    assert len({len(tokens) for tokens in cut}) > 2
+    # the order of the stop tokens, and one given twice, count for nothing
+    for given in (sorted(stops), [*sorted(stops, reverse=True), min(stops)]):
+        assert run(model, theta, draw_prompts(), stops=given) == cut
 
 
 def test_all_rows_may_end_at_once(slow):
     model, theta, expected = slow
-    assert run(model, theta, draw_prompts()[:1], eos_id=expected[0][0]) == [[]]
+    assert run(model, theta, draw_prompts()[:1], stops=(expected[0][0],)) == [[]]
 
 
 def test_one_new_token(slow):
@@ -125,7 +140,7 @@ def test_stories260k_tells_a_story(shared):
         prompts,
         max_length=64,
         max_new_tokens=24,
-        eos_id=2,
+        stop_ids=(2,),
         vocab_size=vocabulary_size(tokenizer),
         mesh=data_mesh(),
     )

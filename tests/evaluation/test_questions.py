@@ -37,7 +37,7 @@ def test_responses_choices_and_prompts_in_tokens(folder):
             assert int(text.targets.sum()) == 1 + len(choice)  # the newline is one
     assert next(choices, None) is None
     assert found.num_cut == {"responses": 0, "choices": 0, "prompts": 0}
-    assert (found.prompts.eos_id, found.prompts.vocab_size) == (EOS, 64)
+    assert (found.prompts.stop_ids, found.prompts.vocab_size) == ((EOS,), 64)
 
 
 def test_without_generation(folder):

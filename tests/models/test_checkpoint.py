@@ -31,9 +31,9 @@ def edit_index(folder, **changes):
 
 def test_one_file_and_shards_hold_the_same_tensors():
     one, many = Checkpoint(PLAIN), Checkpoint(SHARDED)
-    assert one.file_of.keys() == many.file_of.keys()
-    assert len(set(many.file_of.values())) == 4
-    for name in one.file_of:
+    assert one.tensors.keys() == many.tensors.keys()
+    assert len({tensor.path for tensor in many.tensors.values()}) == 4
+    for name in one.tensors:
         assert (one.read(name) == many.read(name)).all()
 
 
@@ -56,22 +56,44 @@ def test_truncated_file(tmp_path, keep):
         Checkpoint(tmp_path)
 
 
-def test_missing_shard(sharded):
+def test_missing_shards(sharded):
     (sharded / "model-00002-of-00004.safetensors").unlink()
-    with pytest.raises(InputError, match=r"model-00002-of-00004.*no such file"):
+    (sharded / "model-00004-of-00004.safetensors").unlink()
+    message = r"2 of the 4 shards .* missing: model-00002-.*, model-00004-.*; copy or"
+    with pytest.raises(InputError, match=message) as caught:
         Checkpoint(sharded)
+    assert str(caught.value).startswith(f"{sharded}: ")
+
+
+def test_truncated_shard(sharded):
+    path = sharded / "model-00003-of-00004.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"model-00003-.*: damaged or truncated"):
+        Checkpoint(sharded)
+
+
+@pytest.mark.parametrize("size", [0, -3, "many", None])
+def test_the_indexs_word_on_sizes_does_not_count(sharded, size):
+    path = sharded / INDEX
+    index = json.loads(path.read_bytes()) | {"metadata": {"total_size": size}}
+    path.write_text(json.dumps(index))
+    assert Checkpoint(sharded).tensors.keys() == Checkpoint(PLAIN).tensors.keys()
 
 
 def test_index_names_a_tensor_that_the_shard_lacks(sharded):
     edit_index(sharded, **{"model.ghost": "model-00003-of-00004.safetensors"})
-    with pytest.raises(InputError, match=r"model-00003.*differ from .*model\.ghost"):
+    with pytest.raises(
+        InputError, match=r"-00003-.*: lacks what .*: model\.ghost; copy"
+    ):
         Checkpoint(sharded)
 
 
 def test_shard_has_a_tensor_that_the_index_lacks(sharded):
     path = sharded / "model-00001-of-00004.safetensors"
     save_file(load_file(path) | {"model.extra": np.zeros(3, np.float32)}, path)
-    with pytest.raises(InputError, match=r"model-00001.*differ from .*model\.extra"):
+    with pytest.raises(
+        InputError, match=r"-00001-.*: holds what .*: model\.extra; copy"
+    ):
         Checkpoint(sharded)
 
 
@@ -105,7 +127,7 @@ def test_damaged_index(tmp_path, content):
 def test_one_file_comes_before_an_index_as_in_transformers(sharded):
     # A folder that was saved into twice: transformers reads the single file.
     save_file({"a": np.ones(3, np.float32)}, sharded / "model.safetensors")
-    assert Checkpoint(sharded).file_of == {"a": "model.safetensors"}
+    assert list(Checkpoint(sharded).tensors) == ["a"]
 
 
 def test_pickle_is_never_read(tmp_path):
@@ -135,6 +157,81 @@ def test_numbers_that_are_not_finite(tmp_path, bad, dtype):
     assert (checkpoint.read("good") == 1).all()
     with pytest.raises(InputError, match="'bad' has 2 numbers that are NaN or inf"):
         checkpoint.read("bad")
+
+
+@pytest.mark.parametrize(
+    ("code", "spelled"),
+    [
+        ("I8", "int8"),
+        ("U8", "uint8"),
+        ("I32", "int32"),
+        ("BOOL", "bool"),
+        ("F8_E4M3", "float8_e4m3"),
+        ("F8_E5M2", "float8_e5m2"),
+    ],
+)
+def test_quantized_weights(tmp_path, code, spelled):
+    size = {"I32": 4}.get(code, 1)
+    header = {"a": {"dtype": code, "shape": [3], "data_offsets": [0, 3 * size]}}
+    text = json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text + bytes(3 * size)
+    (tmp_path / "model.safetensors").write_bytes(content)
+    message = rf"model\.safetensors: tensor 'a' is {spelled}; quantized weights cannot"
+    with pytest.raises(InputError, match=message):
+        Checkpoint(tmp_path).read("a")
+    with pytest.raises(InputError, match=message):
+        Checkpoint(tmp_path).require("a", (3,))
+
+
+def test_casting_is_numpys(tmp_path):
+    drawn = np.random.default_rng(0).normal(size=(40, 9)).astype(np.float32)
+    save_file({"a": drawn}, tmp_path / "model.safetensors")
+    checkpoint = Checkpoint(tmp_path)
+    for dtype in (np.float16, ml_dtypes.bfloat16, np.float64):
+        found = checkpoint.read("a", dtype)
+        assert found.dtype == dtype
+        assert found.tobytes() == drawn.astype(dtype).tobytes()
+
+
+def test_bytes_are_counted_as_the_file_has_them(tmp_path):
+    array = np.ones((3, 5), ml_dtypes.bfloat16)
+    save_file({"a": array}, tmp_path / "model.safetensors")
+    counts = []
+    Checkpoint(tmp_path).read("a", np.float32, counts.append)
+    assert sum(counts) == array.nbytes
+
+
+@pytest.mark.parametrize(
+    ("stored", "dtype", "large"),
+    [
+        (np.float32, np.float16, 7e4),
+        (ml_dtypes.bfloat16, np.float16, -7e4),
+        (np.float64, np.float32, 1e39),
+    ],
+    ids=str,
+)
+def test_numbers_beyond_the_type_that_is_asked_for(tmp_path, stored, dtype, large):
+    array = np.array([1, large, 2], stored)
+    save_file({"a": array}, tmp_path / "model.safetensors")
+    message = f"'a' has 1 numbers beyond the range of {np.dtype(dtype)}; try --dtype"
+    with pytest.raises(InputError, match=message):
+        Checkpoint(tmp_path).read("a", dtype)
+    assert (Checkpoint(tmp_path).read("a") == array).all()
+
+
+def test_equal_tensors(tmp_path):
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    other = array.copy()
+    other[1, 2] = 7
+    tensors = {
+        "one": array,
+        "same": array.astype(np.float16),
+        "other": other,
+        "shape": array.reshape(3, 2).copy(),
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    equal = {n for n in tensors if Checkpoint(tmp_path).are_equal("one", n)}
+    assert equal == {"one", "same"}
 
 
 def test_the_largest_finite_numbers_pass(tmp_path):

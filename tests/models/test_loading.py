@@ -1,12 +1,22 @@
 """Folder to model; parity with transformers is in tests/golden."""
 
+import contextlib
+
 import ml_dtypes
 import numpy as np
 import pytest
 from jax import numpy as jnp
 
 from ntkjax.errors import InputError
-from ntkjax.models.loading import find_model, load_model, model_files
+from ntkjax.models.embedded import EMBEDDED_MODEL
+from ntkjax.models.loading import (
+    FoundModel,
+    find_model,
+    load_model,
+    locate_model,
+    model_files,
+    stored_dtype,
+)
 from ntkjax.models.lora import LoraSettings
 from tests.models.checkpoints import GOLDEN, PLAIN, plain_tensors, write_plain
 
@@ -28,7 +38,7 @@ def test_every_tensor_arrives():
 
 
 @pytest.mark.parametrize("variant", ["plain", "bf16", "f16"])
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["f32", "bf16"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_weights_are_cast(variant, dtype):
     model = load_model(GOLDEN / "llama" / variant, LORA, dtype)
     assert {leaf.dtype for leaf in model.frozen.values()} == {np.dtype(dtype)}
@@ -129,6 +139,69 @@ def test_float64_and_mixed_weights_load(tmp_path):
     assert (head == half.astype(np.float32)).all()
 
 
+@pytest.mark.parametrize(
+    ("variant", "dtype"),
+    [("plain", "float32"), ("bf16", "bfloat16"), ("f16", "float16")],
+)
+def test_the_stored_type(variant, dtype):
+    assert stored_dtype(GOLDEN / "llama" / variant) == np.dtype(dtype)
+
+
+def test_mixed_types_are_named(tmp_path):
+    half = plain_tensors()["lm_head.weight"].astype(ml_dtypes.bfloat16)
+    folder = write_plain(tmp_path, plain_tensors(**{"lm_head.weight": half}))
+    message = (
+        r"--dtype stored: .* are bfloat16 \(lm_head\.weight\) and float32 "
+        r"\(model\.embed_tokens\.weight\); choose one of float32, bfloat16, float16"
+    )
+    with pytest.raises(InputError, match=message):
+        stored_dtype(folder)
+
+
+def test_types_that_are_not_the_models_do_not_count(tmp_path):
+    buffer = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    tensors = {
+        name: array.astype(np.float16) for name, array in plain_tensors().items()
+    }
+    tensors["lm_head.weight"] = plain_tensors()["model.embed_tokens.weight"]
+    tensors[buffer] = np.ones(4, np.float32)
+    folder = write_plain(tmp_path, tensors, tie_word_embeddings=True)
+    assert stored_dtype(folder) == np.float16
+
+
+def test_no_model_runs_in_float64(tmp_path):
+    wide = {name: array.astype(np.float64) for name, array in plain_tensors().items()}
+    with pytest.raises(InputError, match=r"are float64 .*; choose one of float32"):
+        stored_dtype(write_plain(tmp_path, wide))
+
+
+def test_shapes_and_types_are_checked_before_anything_is_read(tmp_path):
+    # The first tensor of the file is damaged too, but that takes reading.
+    tensors = plain_tensors(**{Q_PROJ: np.ones((32, 32), np.int8)})
+    tensors["lm_head.weight"][0, 0] = np.nan
+    with pytest.raises(InputError, match=r"q_proj\.weight' is int8"):
+        load_model(write_plain(tmp_path, tensors), LORA)
+
+
+def test_every_byte_is_watched():
+    seen = []
+
+    @contextlib.contextmanager
+    def watch(num_bytes):
+        seen.append(num_bytes)
+        yield lambda count: seen.append(-count)
+
+    load_model(GOLDEN / "llama" / "bf16", LORA, jnp.float32, watch)
+    sizes = [array.size for array in plain_tensors().values()]
+    assert seen[0] == 2 * sum(sizes)
+    assert sum(seen) == 0
+
+
+def test_what_was_found(tmp_path):
+    assert locate_model(str(tmp_path)) == FoundModel(tmp_path, str(tmp_path))
+    assert locate_model("embedded") == FoundModel(EMBEDDED_MODEL, "embedded")
+
+
 def test_find_a_folder(tmp_path, monkeypatch):
     (tmp_path / "owner" / "name").mkdir(parents=True)
     assert find_model(str(tmp_path)) == tmp_path
@@ -147,7 +220,8 @@ def test_find_a_folder(tmp_path, monkeypatch):
         ("../name", "no such folder, and no hub id"),
         ("~no-such-user/name", "no such folder, and no hub id"),
         ("a/b/c", "no such folder, and no hub id"),
-        ("ntkjax-tests/no-such-model", "no such folder, and the hub cannot give it"),
+        ("ntkjax-tests/no-such-model", "no such folder, and it is not in the cache"),
+        ("ntkjax-tests/none@v1", "no such folder, and it is not in the cache"),
     ],
 )
 def test_find_nothing(model, message):

@@ -4,7 +4,7 @@ import itertools
 import pytest
 
 from ntkjax.pipeline import progress as module
-from ntkjax.pipeline.progress import progress
+from ntkjax.pipeline.progress import announce, progress, read_progress
 
 
 @pytest.fixture
@@ -41,7 +41,44 @@ def test_an_instant_pass_divides_by_no_zero(capsys, seconds):
     assert "kernels: 3/3 channels" in capsys.readouterr().err
 
 
-def test_a_bar_on_a_terminal(monkeypatch):
+MIB = 2**20
+
+
+def test_reading_is_shown_after_two_seconds(capsys, seconds):
+    with read_progress("loading", 40 * MIB) as advance:
+        advance(6 * MIB)
+        seconds.append(101.9)
+        advance(MIB // 2)
+        assert capsys.readouterr().err == ""
+        seconds.append(102.0)
+        advance(MIB)
+        line = "loading: 8/40 MiB, 4 per second, 8 s left\n"  # 7.5 MiB in 2 s
+        assert capsys.readouterr().err == line
+        seconds.append(111.0)
+        advance(2 * MIB)
+        assert capsys.readouterr().err == ""  # then every ten seconds, as elsewhere
+        seconds.append(120.0)
+        advance(30 * MIB + MIB // 2)
+        line = "loading: 40/40 MiB, 2 per second, 0 s left\n"
+        assert capsys.readouterr().err == line
+
+
+def test_short_reading_is_not_shown(capsys, seconds):
+    with read_progress("loading", 40 * MIB) as advance:
+        seconds.append(101.9)
+        advance(40 * MIB)
+        seconds.append(200.0)
+    with read_progress("loading", 0):
+        seconds.append(300.0)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_announcements_go_to_stderr(capsys):
+    announce("downloading")
+    assert capsys.readouterr() == ("", "downloading\n")
+
+
+def on_a_terminal(monkeypatch) -> io.StringIO:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -50,6 +87,23 @@ def test_a_bar_on_a_terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(module.sys, "stderr", terminal)
+    return terminal
+
+
+def test_long_reading_has_a_bar_on_a_terminal(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
+    with read_progress("loading", 40 * MIB) as advance:
+        advance(25 * MIB)
+        assert not terminal.getvalue()
+        monkeypatch.setattr(module, "PATIENCE", 0.0)
+        advance(15 * MIB)
+    last = terminal.getvalue().rsplit("loading", 1)[-1]
+    assert "40/40" in last
+    assert "MiB" in last
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
     with progress("kernels", 40, "channels") as advance:
         advance(25)
         advance(15)

@@ -24,7 +24,7 @@ BAD = [
     ({"validation_share": 0.1, "validation": FILE}, "--validation-share: give one"),
     ({"validate_every": 0, "validation": FILE}, "--validate-every 0: "),
     ({"validate_every": 5}, "--validate-every: needs --validation"),
-    ({"dtype": "float16"}, "--dtype float16: expected one of float32, bfloat16"),
+    ({"dtype": "float64"}, "--dtype float64: expected one of float32, bfloat16"),
     ({"parameters": "all"}, "--parameters all: expected lora or full"),
     ({"parameters": "full", "adapter": FILE[0]}, "--adapter: belongs to an adapter"),
     (

@@ -44,6 +44,16 @@ def test_an_empty_directory_will_do(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["manifest.json", "run.yaml"]
 
 
+def test_the_manifest_says_more_of_a_new_directory_alone(tmp_path):
+    open_run(tmp_path, SETTINGS, INPUTS, {"model": "first"})
+    assert read_json(tmp_path / "manifest.json") == {
+        "inputs": INPUTS,
+        "model": "first",
+    }
+    open_run(tmp_path, SETTINGS, INPUTS, {"model": "second"})
+    assert read_json(tmp_path / "manifest.json")["model"] == "first"
+
+
 def test_the_same_settings_may_run_again(tmp_path):
     open_run(tmp_path, SETTINGS, INPUTS)
     (tmp_path / "kernels.safetensors").write_bytes(b"result")

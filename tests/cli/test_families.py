@@ -1,0 +1,80 @@
+"""Every family from the command line: fidelity, train, select, evaluate.
+
+The models are the first layer of golden checkpoints, under the tokenizer of the small
+world.
+"""
+
+import json
+import shutil
+
+import pytest
+import safetensors.numpy
+
+from ntkjax.cli.main import main
+from ntkjax.models.families import FAMILIES
+from tests.cli.world import GOLDEN, write_records
+from tests.models.test_family_keys import BASES
+
+
+FIRST = "model.layers.0."
+
+
+def install(world, family: str) -> None:
+    """Puts the first layer of a golden checkpoint in place of the world's model."""
+    source = GOLDEN / "families" / family / BASES[family]
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(source / name, world.model / name)
+    config = json.loads((world.model / "config.json").read_text())
+    lists = ("layer_types", "no_rope_layers")
+    cut = {name: config[name][:1] for name in lists if name in config}
+    world.edit_config(num_hidden_layers=1, bos_token_id=1, eos_token_id=2, **cut)
+    world.edit_tensors(
+        lambda tensors: [
+            tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith("model.layers.") and not name.startswith(FIRST)
+        ]
+    )
+
+
+def test_the_table_of_bases_is_complete():
+    assert BASES.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_commands(world, family, capsys):
+    install(world, family)
+    lora = ["--lora.rank", "2"]
+    model = ["--model", str(world.model), "--max-length", "24"]
+    out = world.root
+
+    code = main(["fidelity", *world.flags(kernels=("summed", "random_2")), *lora])
+    assert code == 0
+    result = json.loads((world.out / "fidelity.json").read_text())
+    capped = family == "gemma2"
+    assert result["readout"] == ("logits" if capped else "hidden")
+    assert ("soft-caps its logits" in capsys.readouterr().out) == capped
+
+    trained = [*model, *lora, "--data", str(world.queries), "--out", str(out / "train")]
+    assert main(["train", *trained, "--training.steps", "2"]) == 0
+    adapter = out / "train" / "adapter"
+    theta = safetensors.numpy.load_file(adapter / "adapter_model.safetensors")
+    assert len(theta) == 7 * 2  # A and B of seven matrices
+    assert all(leaf.any() for leaf in theta.values())
+
+    chosen = [
+        *(*model, "--target", str(world.queries), "--pool", str(world.candidates)),
+        *("--budget", "5", "--adapter", str(adapter), "--warmup", "none"),
+        *("--shortlist", "none", "--out", str(out / "select")),
+    ]
+    assert main(["select", *chosen]) == 0
+    assert len((out / "select" / "selected.jsonl").read_text().splitlines()) == 5
+
+    questions = out / "questions.jsonl"
+    write_records(
+        questions,
+        [{"prompt": "ab", "response": "c", "choices": ["c", "de"], "answer": 0}],
+    )
+    asked = ["--data", str(questions), "--adapter", str(adapter)]
+    assert main(["evaluate", *model, *asked, "--out", str(out / "evaluate")]) == 0
+    assert "nan" not in capsys.readouterr().out.lower()

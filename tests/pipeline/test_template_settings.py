@@ -1,0 +1,47 @@
+import dataclasses
+import pathlib
+
+import pytest
+
+from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
+from ntkjax.errors import InputError
+from ntkjax.pipeline.data_settings import DataSettings, check_data_settings
+from ntkjax.pipeline.evaluate_settings import EvaluateSettings, check_evaluate_settings
+from ntkjax.pipeline.fidelity_settings import FidelitySettings, check_fidelity_settings
+from ntkjax.pipeline.select_settings import (
+    SelectSettings,
+    check_select_settings,
+    with_defaults,
+)
+from ntkjax.pipeline.template_settings import check_template, template_options
+from ntkjax.pipeline.train_settings import TrainSettings, check_train_settings
+
+
+FILES, OUT = (pathlib.Path("f"),), pathlib.Path("out")
+ALL = {
+    "fidelity": (FidelitySettings("m", FILES, FILES, OUT), check_fidelity_settings),
+    "select": (
+        with_defaults(SelectSettings("m", FILES, FILES, OUT, budget=1)),
+        check_select_settings,
+    ),
+    "train": (TrainSettings("m", FILES, OUT), check_train_settings),
+    "evaluate": (EvaluateSettings("m", FILES, OUT), check_evaluate_settings),
+    "data": (DataSettings("m", FILES), check_data_settings),
+}
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_every_command_with_data_has_them(command):
+    settings, check = ALL[command]
+    check(settings)
+    assert template_options(settings) == DEFAULT_TEMPLATE
+    changes = {"template": "chat", "train_on": "last", "template_date": "1999-12-31"}
+    changed = dataclasses.replace(settings, **changes)
+    check(changed)
+    assert template_options(changed) == TemplateOptions("chat", "last", "1999-12-31")
+    for name in changes:
+        wrong = dataclasses.replace(settings, **{name: "x"})
+        flag = f"--{name.replace('_', '-')} x: expected"
+        for refuse in (check, check_template):
+            with pytest.raises(InputError, match=flag):
+                refuse(wrong)
