@@ -125,7 +125,6 @@ def arms(task, tmp_path_factory):
         Arm("dualsft", "dualsft"),
         Arm("dualsft", "magnitude"),
         Arm("random", None),
-        Arm("two rounds", "two rounds"),
     ]
     folder = tmp_path_factory.mktemp("dualsft")
     return dualsft.measure(task, amounts, training, folder, chosen)
@@ -156,7 +155,12 @@ def test_small_step_does_what_i1_predicts(arms):
 
 def test_dualsft_table_names_every_arm(arms):
     settings = {"budget": 10, "mask_share": 0.1}
-    result = {"device": "cpu", "settings": settings, **arms}
+    rounds = [
+        {"I1": 0.5, "jaccard_data": None, "jaccard_parameters": None},
+        {"I1": 0.25, "jaccard_data": 0.4, "jaccard_parameters": 0.6},
+    ]
+    several = {**arms["selections"], "two rounds": {"rounds": rounds}}
+    result = {"device": "cpu", "settings": settings, **arms, "selections": several}
     assert all(map(math.isfinite, numbers_in(json.loads(json.dumps(result)))))
     table = readme_methods.dualsft(result)
     for row in arms["arms"]:
