@@ -72,7 +72,7 @@ def name_groups(path):
 
 def test_flags_exist(capsys):
     known = "--help --config --version"
-    for command in ("fidelity", "select", "train", "mask", "evaluate", "demo"):
+    for command in ("fidelity", "select", "train", "mask", "evaluate", "demo", "data"):
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])
         assert stop.value.code == 0

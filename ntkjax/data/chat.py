@@ -242,9 +242,11 @@ def _template_of(tokenizer: Tokenizer, example: Example) -> str:
     try:
         template = tokenizer.get_chat_template()
     except ValueError as error:
+        has = "has several chat templates, and none is the default one"
+        if not isinstance(tokenizer.chat_template, dict):
+            has = "has no chat template"
         raise InputError(
-            f"{example.location}: the tokenizer of this model has no chat template; "
-            "choose a model that has one, or give prompt and response and --template "
-            "plain."
+            f"{example.location}: the tokenizer of this model {has}; choose a model "
+            "that has one, or give prompt and response and --template plain."
         ) from error
     return with_clock(template)

@@ -20,7 +20,7 @@ _CLOCK = (
     "{% endfor %}{{ found.text }}"
     "{%- endmacro +%}"
 )
-_DIRECTIVES = "aAwdbBmyYHIMSpfjUWcxXGuVzZ%"
+_DIRECTIVES = "aAwdebBhmyYDFHIMSTRpfjUWcxXGuVzZnt%"
 _NUMBERS = "dmyHIMSj"
 
 

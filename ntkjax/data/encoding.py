@@ -116,8 +116,15 @@ def frame(encoded: Encoded, bos_id: int | None, eos_id: int | None) -> Encoded:
 def shortened(
     encoded: Encoded, max_length: int
 ) -> tuple[Int32[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
-    """The example shortened to `max_length`: left of the prompt, right of the rest."""
+    """The example shortened to `max_length`: left of the prompt, right of the rest.
+
+    A chat with several answers is cut on the right alone, as long as anything is left
+    of its first answer: so what is left of the answers has all that stood before them.
+    """
     tokens, targets, first = encoded.tokens, encoded.targets, encoded.first
+    num_answers = np.count_nonzero(np.diff(targets.astype(int), prepend=0) == 1)
+    if num_answers > 1 and targets[:max_length].any():
+        return tokens[:max_length], targets[:max_length]
     num_prompt = int(np.argmax(targets[first:]))
     num_dropped = min(len(tokens) - max_length, num_prompt)
     keep = np.r_[0:first, first + num_dropped : len(tokens)][:max_length]

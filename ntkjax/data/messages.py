@@ -14,6 +14,7 @@ from ntkjax.errors import InputError
 
 ASSISTANT = "assistant"
 ROLES = ("system", "developer", "user", ASSISTANT, "tool")
+_READ = {"role", "content"}
 _SHAPE = 'objects with "role" and "content"'
 
 
@@ -73,8 +74,13 @@ def _message(value: Any, field: str, where: str) -> Message:
             f'{where}: field "{field}" must be an object with "role" and "content", '
             f"got {shown(value)}."
         )
-    given = {key for key, inner in value.items() if inner is not None}
-    if {"from", "value"} & given and not {"role", "content"} & given:
+    # Datasets fill unused columns with null or something empty.
+    given = {
+        key
+        for key, inner in value.items()
+        if inner is not None and (key in _READ or inner not in ("", [], {}))
+    }
+    if {"from", "value"} & given and not _READ & given:
         raise InputError(
             f'{where}: field "{field}" has "from" and "value" (ShareGPT); expected '
             f'"role" ({", ".join(ROLES)}) and "content": rename them.'
@@ -87,7 +93,7 @@ def _message(value: Any, field: str, where: str) -> Message:
         raise InputError(
             f'{where}: field "{field}.role" is {role!r}; expected {", ".join(ROLES)}.'
         )
-    others = sorted(given - {"role", "content"}, key=str)
+    others = sorted(given - _READ, key=str)
     if others:
         raise InputError(
             f'{where}: field "{field}.{others[0]}" is not supported; expected only '

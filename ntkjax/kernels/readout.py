@@ -58,8 +58,8 @@ class Readout:
         if tokens.size > _MOST_LOGITS:
             raise InputError(
                 f"{self.obstacle}, so this kernel needs {tokens.size} backward passes "
-                f"for each example (at most {_MOST_LOGITS} are tried); take summed or "
-                "random."
+                f"for each example (at most {_MOST_LOGITS} are tried); select can "
+                "take the kernel summed or random_N, but fidelity needs the exact one."
             )
         single = np.zeros((self.vocab_size, tokens.size), np.float32)
         single[tokens, np.arange(tokens.size)] = 1

@@ -16,6 +16,7 @@ HARMLESS = {
     "dtype",
     "id2label",
     "initializer_range",
+    "is_llama_config",
     "label2id",
     "name_or_path",
     "output_attentions",
@@ -27,6 +28,7 @@ HARMLESS = {
     "task_specific_params",
     "tokenizer_class",
     "torch_dtype",
+    "transformers.js_config",
     "transformers_version",
     "use_cache",
 }

@@ -19,6 +19,7 @@ FULL, SLIDING = KINDS
 def llama(keys: Keys, shape: dict[str, Any]) -> dict[str, Any]:
     """Llama 1 to 3, SmolLM 1 and 2, and all that call themselves llama."""
     bias = keys.take("attention_bias", bool, False)
+    keys.only("rope_interleaved", bool, False, "pairs are half a head apart")
     return {
         "layers": (LayerKind(_rotary(keys, shape)),)
         * keys.positive("num_hidden_layers"),
@@ -44,6 +45,7 @@ def mistral(keys: Keys, shape: dict[str, Any]) -> dict[str, Any]:
 
 def qwen2(keys: Keys, shape: dict[str, Any]) -> dict[str, Any]:
     """Qwen2 and Qwen2.5: biases of queries, keys and values."""
+    keys.only("use_mrope", bool, False, "positions are those of text")
     return {
         "layers": _qwen_layers(keys, _rotary(keys, shape)),
         "activation": _activation(keys),
@@ -75,7 +77,7 @@ def smollm3(keys: Keys, shape: dict[str, Any]) -> dict[str, Any]:
     rotated = keys.take("no_rope_layers", list, rotated)
     if len(rotated) != number or not all(flag in (0, 1) for flag in rotated):
         raise keys.error(f"no_rope_layers must be {number} times 0 or 1, got {rotated}")
-    window = _optional_window(keys)
+    window = _optional_window(keys, None)
     names = [SLIDING if window and not flag else FULL for flag in rotated]
     rotary = _rotary(keys, shape, 2_000_000.0)
     kinds = _layer_kinds(keys, names, window, {FULL: rotary, SLIDING: rotary})
@@ -95,6 +97,7 @@ def smollm3(keys: Keys, shape: dict[str, Any]) -> dict[str, Any]:
 def gemma2(keys: Keys, shape: dict[str, Any]) -> dict[str, Any]:
     """Soft-caps, more norms, scaled embeddings; every other layer has a window."""
     rotary, window = _rotary(keys, shape), keys.positive("sliding_window", 4096)
+    keys.take("sliding_window_size", int, None)  # in files; transformers ignores it
     number = keys.positive("num_hidden_layers")
     names = [FULL if i % 2 else SLIDING for i in range(number)]
     return {
@@ -165,18 +168,20 @@ def _layer_kinds(
 
 
 def _qwen_layers(keys: Keys, rotary: Rotary) -> tuple[LayerKind, ...]:
-    number, window = keys.positive("num_hidden_layers"), _optional_window(keys)
+    number, window = keys.positive("num_hidden_layers"), _optional_window(keys, 4096)
     first = keys.take("max_window_layers", int, 28)
     names = [SLIDING if window and i >= first else FULL for i in range(number)]
     return _layer_kinds(keys, names, window, {FULL: rotary, SLIDING: rotary})
 
 
-def _optional_window(keys: Keys) -> int | None:
+def _optional_window(keys: Keys, default: int | None) -> int | None:
     """The window of models that have one only if `use_sliding_window` says so."""
-    without = keys.is_null("sliding_window")
-    window = keys.positive("sliding_window", 4096)
-    used = keys.take("use_sliding_window", bool, False)
-    return window if used and not without else None
+    if keys.is_null("sliding_window") or "sliding_window" not in keys.left:
+        window = None if keys.is_null("sliding_window") else default
+        keys.left.pop("sliding_window", None)
+    else:
+        window = keys.positive("sliding_window")
+    return window if keys.take("use_sliding_window", bool, False) else None
 
 
 def _rotary(keys: Keys, shape: dict[str, Any], theta: float = 10_000.0) -> Rotary:

@@ -15,7 +15,8 @@ from ntkjax.errors import InputError
 from ntkjax.store.atomic import full_disk_named
 
 
-FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+WEIGHTS = "*.safetensors"
+FILES = ("*.json", WEIGHTS, "*.model", "*.txt", "*.jinja")
 """Files of a model: those that decide what it computes are among them."""
 
 LEFT_OUT = ("*/*", "consolidated*")
@@ -42,6 +43,7 @@ def download(
     name: str,
     revision: str | None = None,
     announce: Callable[[str], None] = lambda line: None,
+    weights: bool = True,
 ) -> Snapshot:
     """The files of a model, from the cache where it has them.
 
@@ -51,6 +53,7 @@ def download(
         name: As `owner/name`.
         revision: Branch, tag or commit. Default: the main branch.
         announce: Called with a line of text before a download that may take long.
+        weights: Whether the weights are asked for as well.
 
     Raises:
         InputError: If the files cannot be had; the reason is named.
@@ -64,7 +67,7 @@ def download(
         found = huggingface_hub.snapshot_download(
             name,
             revision=revision,
-            allow_patterns=list(FILES),
+            allow_patterns=[p for p in FILES if weights or p != WEIGHTS],
             ignore_patterns=list(LEFT_OUT),
             local_files_only=local,
         )
@@ -139,7 +142,8 @@ def _status(error: BaseException | None) -> int | None:
 def _not_in_cache(error: Exception, status: int | None) -> str:
     from huggingface_hub import constants, errors
 
-    partly = isinstance(error, errors.IncompleteSnapshotError)
+    # A name of newer versions of the client.
+    partly = isinstance(error, getattr(errors, "IncompleteSnapshotError", ()))
     where = "only partly in the cache" if partly else "not in the cache"
     if constants.HF_HUB_OFFLINE:
         return (

@@ -59,6 +59,7 @@ def locate_model(
     model: str,
     commit: str | None = None,
     announce: Callable[[str], None] = lambda line: None,
+    weights: bool = True,
 ) -> FoundModel:
     """A model by its name: a local folder, `embedded`, or a hub id.
 
@@ -66,6 +67,7 @@ def locate_model(
         model: A folder, `embedded`, `owner/name`, or `owner/name@revision`.
         commit: Of a hub id: the commit to take, whatever its revision stands for now.
         announce: Called with a line of text before a download.
+        weights: Whether the weights are needed, too.
 
     Raises:
         InputError: If there is no such folder and the hub cannot give such a model.
@@ -84,7 +86,7 @@ def locate_model(
             "owner/name@revision) either."
         )
     name, revision = parsed
-    snapshot = download(name, commit or revision, announce)
+    snapshot = download(name, commit or revision, announce, weights)
     return FoundModel(snapshot.folder, name, revision, snapshot.commit)
 
 

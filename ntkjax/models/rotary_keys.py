@@ -35,11 +35,7 @@ def read_rotary(keys: Keys, max_positions: int, default_theta: float) -> Rotary:
             "rope_parameters differ from layer to layer, which is supported for "
             "gemma3_text alone"
         )
-    inner = {**new, **old}
-    if differing := sorted(k for k in new.keys() & old.keys() if new[k] != old[k]):
-        raise keys.error(
-            f"rope_parameters and rope_scaling differ in {', '.join(differing)}"
-        )
+    inner = _together(keys, new, old)
     outside = _base(keys, "rope_theta")
     return _rotary(keys, inner, outside, max_positions, default_theta)
 
@@ -67,7 +63,7 @@ def read_two_rotaries(
         if not isinstance(inner, dict):
             raise keys.error(f"rope_parameters[{kind!r}] must be dict, got {inner!r}")
         if kind == KINDS[0]:
-            inner = {**inner, **old}
+            inner = _together(keys, inner, old)
         rotaries.append(_rotary(keys, inner, theta, max_positions, default))
     return rotaries[0], rotaries[1]
 
@@ -99,6 +95,15 @@ def _rotary(
     if not base > 0:
         raise keys.error(f"rope_theta must be positive, got {base:g}")
     return Rotary(base, scaling)
+
+
+def _together(keys: Keys, new: dict, old: dict) -> dict:
+    """Settings from both spellings, which may not contradict each other."""
+    if differing := sorted(k for k in new.keys() & old.keys() if new[k] != old[k]):
+        raise keys.error(
+            f"rope_parameters and rope_scaling differ in {', '.join(differing)}"
+        )
+    return {**new, **old}
 
 
 def _base(keys: Keys, key: str) -> float | None:

@@ -87,7 +87,7 @@ class TextEncoder:
         chats = (example for example in examples if is_chat(example, self.template))
         example = next(chats, None)
         if example is not None:
-            marker = end_marker_of(example, self.tokenizer, self.template)
+            marker = end_marker_of(example, self.tokenizer, self.template).strip()
             tokens = self.tokenizer(marker, add_special_tokens=False)["input_ids"]
             if len(tokens) == 1:
                 ids.add(tokens[0])

@@ -11,10 +11,10 @@ from ntkjax.data.chat import turns_of
 from ntkjax.data.examples import Example, read_examples
 from ntkjax.data.templates import is_chat
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.models.loading import find_model
+from ntkjax.models.loading import locate_model
 from ntkjax.models.text_encoder import TextEncoder, text_encoder
 from ntkjax.pipeline.data_settings import DataSettings, check_data_settings
-from ntkjax.pipeline.progress import progress
+from ntkjax.pipeline.progress import announce, progress
 from ntkjax.pipeline.template_settings import template_options
 from ntkjax.reports.data_tables import Piece
 
@@ -43,9 +43,8 @@ def run_data(settings: DataSettings) -> DataRun:
     """
     check_data_settings(settings)
     template = template_options(settings)
-    encode = text_encoder(
-        find_model(settings.model), settings.max_length, template=template
-    )
+    model = locate_model(settings.model, announce=announce, weights=False)
+    encode = text_encoder(model.folder, settings.max_length, template=template)
     examples = read_examples(settings.data)
     tokens, targets, num_cut = [], [], 0
     shown = []

@@ -23,7 +23,7 @@ class EvaluateSettings:
         max_length: Longest text in tokens; longer ones are cut.
         template: How examples become text: plain (prompt, line feed, response), chat
             (the tokenizer's own template), or auto: chat for records with messages.
-        train_on: Which answers of a chat are targets: all, or the last.
+        train_on: Which answers of a chat count as its response: the last, or all.
         template_date: What a chat template is told when it asks for today's date.
         batch_size: Texts computed side by side.
         generate: Also generate an answer to each prompt, and compare it with the
@@ -41,7 +41,7 @@ class EvaluateSettings:
     num: int | None = None
     max_length: int = 256
     template: str = "auto"
-    train_on: str = "all"
+    train_on: str = "last"
     template_date: str = DEFAULT_TEMPLATE.date
     batch_size: int = 32
     generate: bool = False

@@ -196,12 +196,14 @@ def test_white_space_around_the_words():
 
 
 @pytest.mark.parametrize("style", TEMPLATES)
-def test_a_long_chat_loses_its_left_then_its_right(style):
+def test_a_long_chat_loses_its_right_then_the_left_of_its_first_question(style):
     whole = tokenized(style, example_of(*TWO_ANSWERS))
     has_bos = int(whole.tokens[0] == 1)
     first = int(np.argmax(whole.targets))
-    cut = tokenized(style, example_of(*TWO_ANSWERS), max_length=has_bos + 9)
+    cut = tokenized(style, example_of(*TWO_ANSWERS), max_length=first + 2)
     assert cut.was_cut
+    assert cut.tokens.tolist() == whole.tokens[: first + 2].tolist()
+    cut = tokenized(style, example_of(*TWO_ANSWERS), max_length=has_bos + 9)
     expected = [*whole.tokens[:has_bos], *whole.tokens[first : first + 9]]
     assert cut.tokens.tolist() == expected
 

@@ -49,7 +49,7 @@ def test_framed_texts_get_nothing_added_and_keep_their_order(save_tokenizer):
 
 @pytest.mark.parametrize(
     ("max_length", "expected"),
-    [(6, [9, 3, 4, 5, 6, 7]), (4, [9, 4, 5, 6]), (2, [9, 4])],
+    [(6, [9, 1, 2, 3, 4, 5]), (5, [9, 1, 2, 3, 4]), (4, [9, 4, 5, 6]), (2, [9, 4])],
 )
 def test_what_a_limit_leaves(max_length, expected):
     tokens, targets = [9, 1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 0, 1, 0, 1, 1]

@@ -27,7 +27,9 @@ def test_any_role_may_stand_before_the_reply():
 
 
 def test_null_keys_count_as_absent():
-    before, _ = read_messages([turn(tool_calls=None), ANSWER], WHERE, None)
+    before, _ = read_messages(
+        [turn(tool_calls=None, name="", calls=[]), ANSWER], WHERE, None
+    )
     assert before == (Message("user", "c"),)
 
 
@@ -60,7 +62,7 @@ BAD = {
     "half a character": ([turn(content="\ud800")], "half a surrogate pair"),
     "silence": ([turn(), turn("assistant", " ")], r'"messages\[1\]\.content" is empty'),
     "calls": (
-        [turn(), turn("assistant", "a", tool_calls=[])],
+        [turn(), turn("assistant", "a", tool_calls=[{}])],
         r'"messages\[1\]\.tool_calls" is not supported; expected only "role" and',
     ),
     "thoughts": ([turn(reasoning_content="r")], r"messages\[0\]\.reasoning_content"),

@@ -177,6 +177,9 @@ def test_more_tokens_than_positions_are_refused(tmp_path, family):
         ("mistral", {"attention_bias": False}, "unknown .*attention_bias=False"),
         ("qwen2", {"attention_bias": False}, "unknown .*attention_bias=False"),
         ("llama", {"sliding_window": 4096}, "unknown .*sliding_window=4096"),
+        ("llama", {"rope_interleaved": True}, "rope_interleaved=True is not supp"),
+        ("qwen2", {"use_mrope": True}, "use_mrope=True is not supported"),
+        ("smollm3", {"sliding_window": ...}, "there is no sliding_window"),
     ],
 )
 def test_refused(tmp_path, family, changes, message):
@@ -198,6 +201,12 @@ def test_refused(tmp_path, family, changes, message):
         ("qwen2", "tie_word_embeddings", "tie_embeddings", False),
         ("gemma2", "query_pre_attn_scalar", "attention_scale", 1 / 16),
         ("qwen2", "max_position_embeddings", "max_positions", 32_768),
+        (
+            "qwen3",
+            "sliding_window",
+            "layers",
+            (LayerKind(Rotary(1e6)), LayerKind(Rotary(1e6), 4096)),
+        ),
     ],
 )
 def test_missing_keys_have_the_defaults_of_transformers(
@@ -207,10 +216,21 @@ def test_missing_keys_have_the_defaults_of_transformers(
     assert getattr(read_config(write(tmp_path, raw)).decoder, field) == expected
 
 
-def test_a_key_of_smollm3_that_transformers_ignores(tmp_path):
+@pytest.mark.parametrize(
+    ("family", "published"),
+    [
+        ("gemma2", {"sliding_window_size": 4096, "hidden_act": "gelu_pytorch_tanh"}),
+        ("gemma2", {"cache_implementation": "hybrid"}),
+        ("llama", {"is_llama_config": True, "rope_interleaved": False}),
+        ("llama", {"transformers.js_config": {"dtype": "q4"}, "pretraining_tp": 1}),
+        ("qwen2", {"use_mrope": False}),
+        ("smollm3", {"max_window_layers": 1}),
+    ],
+)
+def test_keys_of_published_files_that_change_nothing(tmp_path, family, published):
     found = [
-        read_config(write(tmp_path, base("smollm3", **changes)))
-        for changes in ({}, {"max_window_layers": 1})
+        read_config(write(tmp_path, base(family, **changes)))
+        for changes in ({}, published)
     ]
     assert found[0] == found[1]
 

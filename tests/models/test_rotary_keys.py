@@ -169,6 +169,13 @@ def test_refused(raw, message):
         ({"rope_parameters": LLAMA3}, "full_attention and sliding_attention"),
         ({"rope_parameters": {"full_attention": 1}}, "must be dict, got 1"),
         (
+            {
+                "rope_parameters": {"full_attention": FULL},
+                "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+            },
+            "rope_parameters and rope_scaling differ in factor",
+        ),
+        (
             {"rope_scaling": {"type": "linear", "factor": 8.0}},
             'old key "type", .* write "rope_type"',
         ),
