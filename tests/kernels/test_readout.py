@@ -47,7 +47,7 @@ def test_without_a_linear_head_there_is_no_spectrum(nonlinear):
 def test_a_large_vocabulary_without_a_linear_head_has_cheap_kernels_only():
     readout = read_readout(cached_problem(final_softcap=2.0).model, 20_000)
     assert readout.total.shape == (20_000, 1)
-    message = "soft-caps its logits, so .* 20000 backward passes .* select can take the kernel summed"
+    message = "soft-caps its logits, so .* 20000 backward passes .* select can take"
     with pytest.raises(InputError, match=message):
         readout.columns(np.arange(20_000))
 
