@@ -4,12 +4,15 @@ import json
 import pathlib
 import re
 import shlex
+import shutil
 
 import pytest
 
 from benchmarks.readme import ROOT, rewritten
 from ntkjax.cli.main import main
 from ntkjax.data.world import make_world, write_world
+from ntkjax.models.embedded import EMBEDDED_MODEL
+from tests.data.chat_templates import CHATML
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,7 +27,12 @@ COMMANDS = [
 ]
 
 
-CHANGES = {"path/to/llama": "embedded", "1000": "100", "2000": "200"}
+CHANGES = {
+    "path/to/llama": "embedded",
+    "path/to/model": "chat-model",
+    "1000": "100",
+    "2000": "200",
+}
 
 
 def test_python_blocks_run():
@@ -50,6 +58,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
     for name, file in files.items():
         (tmp_path / f"{file}.jsonl").rename(tmp_path / f"{name}.jsonl")
     name_groups(tmp_path / "domain.jsonl")
+    write_chats(tmp_path)
     pool = (tmp_path / "pool.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "pool.jsonl").write_bytes(b"".join(pool[:600]))
     ran = []
@@ -58,9 +67,35 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
             words = [CHANGES.get(word, word) for word in words]
             assert main(words) == 0, capsys.readouterr().err
             ran.append(words[0])
-    chosen = ["select", "train", "evaluate"], ["select"] * 2
-    assert ran == [*chosen[0], *chosen[1], "select", "train", "mask", "fidelity"]
+    assert ran == [
+        *("select", "train", "evaluate"),
+        *("data", "train"),
+        *("select", "select"),
+        *("select", "train", "mask"),
+        "fidelity",
+    ]
     assert len((tmp_path / "runs/select/selected.jsonl").read_bytes().split(b"\n")) > 9
+
+
+def write_chats(folder):
+    """A few records as chats, and the embedded model with a chat template."""
+    lines = (folder / "domain.jsonl").read_text().splitlines()[:8]
+    pairs = [(r["prompt"], r["response"]) for r in map(json.loads, lines)]
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": prompt},
+                {"role": "assistant", "content": response},
+            ]
+        }
+        for prompt, response in pairs
+    ]
+    (folder / "chats.jsonl").write_text("".join(json.dumps(c) + "\n" for c in chats))
+    model = folder / "chat-model"
+    shutil.copytree(EMBEDDED_MODEL, model)
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    config["chat_template"] = CHATML
+    (model / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def name_groups(path):
