@@ -182,11 +182,15 @@ def _answers(
         vocab_size=prompts.vocab_size,
         **how,
     )
-    return [
+    texts = [
         prompts.tokenizer.decode(
             tokens.tolist(),
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
         for tokens in found
+    ]
+    return [
+        text.partition(marker)[0].rstrip() if marker else text
+        for text, marker in zip(texts, prompts.end_markers, strict=True)
     ]

@@ -26,6 +26,8 @@ class Prompts:
         max_length: No prompt is longer.
         max_new_tokens: Most tokens of an answer.
         stop_ids: Tokens at which an answer ends: end-of-text, a chat's end marker.
+        end_markers: For each prompt the text at which its answer ends, or nothing: an
+            end marker may be several tokens.
         vocab_size: Token ids that the tokenizer knows.
         tokenizer: Turns tokens to text.
     """
@@ -35,6 +37,7 @@ class Prompts:
     max_length: int
     max_new_tokens: int
     stop_ids: tuple[int, ...]
+    end_markers: list[str]
     vocab_size: int
     tokenizer: Tokenizer
 
@@ -121,6 +124,7 @@ def _prompts(
         room,
         max_new_tokens,
         encode.stop_ids(chosen),
+        encode.end_markers(chosen),
         encode.vocab_size,
         encode.tokenizer,
     )

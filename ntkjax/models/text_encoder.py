@@ -84,14 +84,23 @@ class TextEncoder:
         ids = {*self.end_ids}
         if self.eos_id is not None:
             ids.add(self.eos_id)
-        chats = (example for example in examples if is_chat(example, self.template))
-        example = next(chats, None)
-        if example is not None:
-            marker = end_marker_of(example, self.tokenizer, self.template).strip()
+        for marker in set(filter(None, self.end_markers(examples))):
             tokens = self.tokenizer(marker, add_special_tokens=False)["input_ids"]
             if len(tokens) == 1:
                 ids.add(tokens[0])
         return tuple(sorted(ids))
+
+    def end_markers(self, examples: Sequence[Example]) -> list[str]:
+        """The text that ends the answer of each chat; nothing where there is no chat.
+
+        It is that of the first chat for all.
+        """
+        are_chats = [is_chat(example, self.template) for example in examples]
+        if not any(are_chats):
+            return [""] * len(examples)
+        first = examples[are_chats.index(True)]
+        marker = end_marker_of(first, self.tokenizer, self.template).strip()
+        return [marker if chat else "" for chat in are_chats]
 
 
 def text_encoder(

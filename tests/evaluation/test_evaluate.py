@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,14 +95,25 @@ def test_questions_serve_many_adapters(model, questions, found):
 
 
 def test_an_exact_match(model, questions, found):
-    import dataclasses
-
     examples = list(found.examples)
     row = next(r for r, text in enumerate(found.generated) if text.strip())
     text = found.generated[row]
     examples[row] = dataclasses.replace(examples[row], response=f" {text.strip()}\n")
     hits = dataclasses.replace(found, examples=examples).exact_matches
     assert hits[row]
+
+
+def test_an_answer_ends_at_the_end_marker_of_its_chat(model, questions, found):
+    row = next(r for r, text in enumerate(found.generated) if len(text) > 1)
+    marker = found.generated[row][1]
+    markers = [marker if r == row else "" for r in range(len(found.generated))]
+    prompts = dataclasses.replace(questions.prompts, end_markers=markers)
+    ended = dataclasses.replace(questions, prompts=prompts)
+    again = evaluate(model, draw_theta(model, 1), ended, mesh=data_mesh())
+    expected = list(found.generated)
+    expected[row] = expected[row].partition(marker)[0].rstrip()
+    assert again.generated == expected
+    assert len(expected[row]) <= 1
 
 
 def test_without_generation(folder, model):

@@ -99,10 +99,13 @@ def test_an_answer_ends_at_every_end(folder, encode):
         text_encoder(folder, 24)
 
 
-def test_an_end_marker_of_several_tokens_stops_nothing(folder):
+def test_an_end_marker_of_several_tokens_is_a_text_and_no_stop_token(folder):
     template = "{% for m in messages %}{{ m.content }} over. {% endfor %}"
     (folder / "chat_template.jinja").write_text(template)
     encode = text_encoder(folder, 24)
     (found,) = encode([CHAT])
     assert text(encode, found.tokens[found.targets]) == "red. over."
     assert encode.stop_ids([CHAT]) == (2,)
+    plain = Example("b", "c", "d", None, "q:2")
+    assert encode.end_markers([plain, CHAT]) == ["", "over."]
+    assert encode.end_markers([plain]) == [""]
