@@ -19,7 +19,7 @@ NOTHING = "–"
 LABELS = {
     "kernel": "kernel",
     "probes": "probes: gradients per example",
-    "readout": "probes on the hidden state (linear head), or why on the logits",
+    "readout": "where kernels act: through a linear head, or why on the logits",
     "padded_rows": "padded rows of the head left out",
     "order": "order of both sides",
     "validation_examples": "validation examples",

@@ -25,7 +25,12 @@ ROUNDS = [
 ]
 
 FACTS = {
-    "ntk": {"kernel": "summed", "probes": 1},
+    "ntk": {
+        "kernel": "summed",
+        "probes": 1,
+        "readout": "linear head",
+        "padded_rows": 0,
+    },
     "dualsft": {
         "lambda_new": 1.0,
         "lambda_prior": 0.2,
