@@ -28,13 +28,15 @@ ALL = {
     "evaluate": (EvaluateSettings("m", FILES, OUT), check_evaluate_settings),
     "data": (DataSettings("m", FILES), check_data_settings),
 }
+DEFAULT_TARGETS = dict.fromkeys(ALL, "all") | {"evaluate": "last"}
 
 
 @pytest.mark.parametrize("command", ALL)
 def test_every_command_with_data_has_them(command):
     settings, check = ALL[command]
     check(settings)
-    assert template_options(settings) == DEFAULT_TEMPLATE
+    default = dataclasses.replace(DEFAULT_TEMPLATE, train_on=DEFAULT_TARGETS[command])
+    assert template_options(settings) == default
     changes = {"template": "chat", "train_on": "last", "template_date": "1999-12-31"}
     changed = dataclasses.replace(settings, **changes)
     check(changed)
