@@ -26,6 +26,21 @@ def shared():
     return SHARED
 
 
+MAPS = pathlib.Path("/proc/self/maps")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_compiled_programs():
+    """Forgets compiled programs before there are too many for one process.
+
+    On CPUs each takes several memory maps, of which Linux allows a process 65,530; at
+    that number XLA ends with a segmentation fault.
+    """
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     """float64 for the oracles of one test."""

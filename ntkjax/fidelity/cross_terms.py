@@ -136,17 +136,17 @@ def _errors(approx: np.ndarray, exact: np.ndarray) -> tuple[float, dict[str, flo
     square = np.sum(approx**2)
     exact_square = np.sum(exact**2)
     factor = float(inner / square) if square > 0 else 0.0
-
-    def relative(error: np.ndarray) -> float:
-        return float(np.sqrt(np.sum(error**2) / exact_square))
-
     # √(x·y) and not √x·√y, so that equal kernels give exactly 1.
     cosine = inner / np.sqrt(square * exact_square) if square > 0 else 0.0
     return factor, {
-        "raw_relative_error": relative(approx - exact),
-        "relative_error": relative(factor * approx - exact),
+        "raw_relative_error": _relative(approx - exact, exact_square),
+        "relative_error": _relative(factor * approx - exact, exact_square),
         "cosine": float(cosine),
     }
+
+
+def _relative(error: np.ndarray, exact_square: float) -> float:
+    return float(np.sqrt(np.sum(error**2) / exact_square))
 
 
 def _intervals(
