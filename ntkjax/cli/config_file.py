@@ -34,8 +34,7 @@ def read_config_file(path: Path, settings_type: type) -> dict[str, Any]:
 def _mapping(path: Path, node: yaml.Node, settings_type: type) -> dict[str, Any]:
     if not isinstance(node, yaml.MappingNode):
         raise _error(path, node, "expected a mapping of settings")
-    hints = typing.get_type_hints(settings_type)
-    names = {f.name: hints[f.name] for f in dataclasses.fields(settings_type)}
+    names, without_prefix = _hints(settings_type)
     values: dict[str, Any] = {}
     for key_node, value_node in node.value:
         name = str(key_node.value).replace("-", "_")
@@ -51,7 +50,30 @@ def _mapping(path: Path, node: yaml.Node, settings_type: type) -> dict[str, Any]
             values[name] = inner(**_mapping(path, value_node, inner))
             continue
         values[name] = _value(path, value_node, key_node.value, hint)
+    for field, (inner, own_names) in without_prefix.items():
+        given = {n: values.pop(n) for n in own_names if n in values}
+        if given:
+            values[field] = inner(**given)
     return values
+
+
+def _hints(
+    settings_type: type,
+) -> tuple[dict[str, Any], dict[str, tuple[Any, list[str]]]]:
+    """The type of each key; and the groups whose flags have no prefix, with theirs."""
+    names: dict[str, Any] = {}
+    without_prefix = {}
+    hints = typing.get_type_hints(settings_type, include_extras=True)
+    for field in dataclasses.fields(settings_type):
+        hint = hints[field.name]
+        if typing.get_origin(hint) is typing.Annotated:
+            inner = typing.get_args(hint)[0]
+            own, _ = _hints(inner)
+            without_prefix[field.name] = (inner, list(own))
+            names |= own
+        else:
+            names[field.name] = hint
+    return names, without_prefix
 
 
 def _value(path: Path, node: yaml.Node, key: str, hint: Any) -> Any:

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, Int32
 
 from ntkjax.data.batches import Batch, bucketed
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.devices.mesh import DATA_AXIS, replicate
+from ntkjax.devices.mesh import replicate
 from ntkjax.devices.precision import full_precision
+from ntkjax.devices.programs import ROWS, WHOLE, on_mesh
 from ntkjax.errors import InputError
 from ntkjax.evaluation.likelihood import rows_per_batch
 from ntkjax.models.decoder import Cache
@@ -158,13 +159,4 @@ def _program(mesh: Mesh, max_new_tokens: int, ends: tuple[int, ...], vocab_size:
         with full_precision():
             return _greedy(model, theta, prompts, max_new_tokens, ends, vocab_size)
 
-    whole, split = PartitionSpec(), PartitionSpec(DATA_AXIS)
-    return jax.jit(
-        jax.shard_map(
-            answers,
-            mesh=mesh,
-            in_specs=(whole, whole, split),
-            out_specs=split,
-            check_vma=False,
-        )
-    )
+    return on_mesh(answers, mesh, (WHOLE, WHOLE, ROWS), ROWS)

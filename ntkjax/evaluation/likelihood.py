@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Float64, Int64
 
 from ntkjax.data.batches import bucketed
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.devices.mesh import DATA_AXIS, replicate
+from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.devices.precision import full_precision
+from ntkjax.devices.programs import ROWS, WHOLE, on_mesh
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
@@ -77,7 +78,7 @@ def likelihoods(
     """
     means = np.zeros(len(texts), np.float64)
     size = rows_per_batch(batch_size, len(texts), mesh)
-    on_one = size // mesh.size
+    on_one = size // num_groups(mesh)
     block_size = max(1, min(128, _LOGITS_AT_ONCE // (on_one * model.config.vocab_size)))
     program = _program(mesh, block_size)
     fixed = replicate((model, theta), mesh)
@@ -98,8 +99,9 @@ def likelihoods(
 
 
 def rows_per_batch(batch_size: int, num_rows: int, mesh: Mesh) -> int:
-    """Rows of a batch: `batch_size`, or `num_rows` if fewer, up to whole devices."""
-    return -(-max(1, min(batch_size, num_rows)) // mesh.size) * mesh.size
+    """`batch_size`, or `num_rows` if fewer; as many rows for each data group."""
+    groups = num_groups(mesh)
+    return -(-max(1, min(batch_size, num_rows)) // groups) * groups
 
 
 @functools.cache
@@ -109,13 +111,4 @@ def _program(mesh: Mesh, block_size: int):
         with full_precision():
             return jax.vmap(lambda x: loss(theta, x))(batch)
 
-    whole, split = PartitionSpec(), PartitionSpec(DATA_AXIS)
-    return jax.jit(
-        jax.shard_map(
-            means,
-            mesh=mesh,
-            in_specs=(whole, whole, split),
-            out_specs=split,
-            check_vma=False,
-        )
-    )
+    return on_mesh(means, mesh, (WHOLE, WHOLE, ROWS), ROWS)

@@ -2,7 +2,7 @@
 
 Every probe kernel is a weighted sum over channels (`ntkjax.kernels.probe_kernel`), so
 one pass over the distinct channels gives them all, and their sketched versions with
-them. Channels are shared out over the local devices, which need not talk to each other.
+them. Channels are shared out over the data groups, which need not talk to each other.
 """
 
 import functools
@@ -13,10 +13,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Float
 
-from ntkjax.devices.mesh import DATA_AXIS, replicate
+from ntkjax.devices.mesh import num_groups, replicate
+from ntkjax.devices.programs import ROWS, SECOND, WHOLE, on_mesh
 from ntkjax.gradients.gram import Sketch, grams
 from ntkjax.gradients.own import own_blocks
 from ntkjax.notation import Example, OutputFn, Theta
@@ -82,14 +83,14 @@ def channel_grams(
         NonFiniteKernel: If a value is not finite.
     """
     num_channels = probes.shape[1]
-    chunk = _CHANNELS_PER_DEVICE * mesh.size
+    chunk = _CHANNELS_PER_DEVICE * num_groups(mesh)
     padding = -num_channels % chunk
     padded = np.pad(probes, ((0, 0), (0, padding))).astype(np.float32)
     compute = _channel_program(mesh, num_outputs=_CHANNELS_PER_DEVICE)
     fixed = replicate((base, theta, xs, ys, tuple(sketches)), mesh)
     crosses, owns = [], []
     for start in range(0, num_channels, chunk):
-        result = compute(*fixed, jnp.asarray(padded[:, start : start + chunk]))
+        result = compute(*fixed, padded[:, start : start + chunk])
         crosses.append(np.asarray(jnp.stack([gram.cross for gram in result])))
         owns.append(np.asarray(jnp.stack([gram.own for gram in result])))
         advance(min(chunk, num_channels - start))
@@ -112,18 +113,14 @@ def output_blocks(
     Cost: F + s·B per example; memory: s·P numbers per device.
     """
     n = jax.tree.leaves(xs)[0].shape[0]
-    rows = np.minimum(np.arange(n + -n % mesh.size), n - 1)
+    rows = np.minimum(np.arange(n + -n % num_groups(mesh)), n - 1)
     padded = jax.tree.map(lambda leaf: leaf[rows], xs)
-    split = PartitionSpec(DATA_AXIS)
-    program = jax.shard_map(
+    program = on_mesh(
         lambda f, theta, xs: own_blocks(f, vjp_batch=_vjp_batch(mesh))(theta, xs),
-        mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec(), split),
-        out_specs=split,
-        check_vma=False,
+        *(mesh, (WHOLE, WHOLE, ROWS), ROWS),
     )
     f = Probed(base, jnp.asarray(probes, jnp.float32))
-    blocks = np.asarray(jax.jit(program)(*replicate((f, theta, padded), mesh)))
+    blocks = np.asarray(program(f, theta, padded))
     return blocks[:n].astype(np.float64)
 
 
@@ -139,23 +136,7 @@ def _channel_program(mesh: Mesh, num_outputs: int):
     def channels(base, theta, xs, ys, sketches, probes):
         return verb(Probed(base, probes), sketches)(theta, xs, ys)
 
-    whole = PartitionSpec()
-    return jax.jit(
-        jax.shard_map(
-            channels,
-            mesh=mesh,
-            in_specs=(
-                whole,
-                whole,
-                whole,
-                whole,
-                whole,
-                PartitionSpec(None, DATA_AXIS),
-            ),
-            out_specs=PartitionSpec(DATA_AXIS),
-            check_vma=False,
-        )
-    )
+    return on_mesh(channels, mesh, (*[WHOLE] * 5, SECOND), ROWS)
 
 
 def _vjp_batch(mesh: Mesh) -> int:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from ntkjax.errors import InputError
 from ntkjax.models.stored_tensor import (
     FLOATS,
+    Part,
     StoredTensor,
     aligned,
     count_not_finite,
@@ -56,23 +57,30 @@ class Checkpoint:
             )
 
     def read(
-        self, name: str, dtype=None, advance: Callable[[int], None] = lambda count: None
+        self,
+        name: str,
+        dtype=None,
+        advance: Callable[[int], None] = lambda count: None,
+        part: Part | None = None,
     ) -> np.ndarray:
         """One tensor, checked to be finite. Memory: its own, and that of a block.
 
         Args:
             name: Of the tensor.
             dtype: Type to cast to. Default: the file's.
+            part: What to read of it, and of nothing else. Default: all.
             advance: Called with the number of bytes of every block.
 
         Raises:
             InputError: If it is not finite, in the file or in `dtype`.
         """
         tensor = self._weights(name)
-        kept = aligned(tensor.shape, np.dtype(dtype or tensor.dtype))
+        part = tensor.whole if part is None else part
+        shape = tuple(last - first for first, last in part)
+        kept = aligned(shape, np.dtype(dtype or tensor.dtype))
         overflows = jnp.finfo(kept.dtype).max < jnp.finfo(tensor.dtype).max
         flat, done, bad, lost = kept.reshape(-1), 0, 0, 0
-        for block in tensor.blocks():
+        for block in tensor.blocks(part):
             place = flat[done : done + block.size]
             with np.errstate(all="ignore"):  # counted below
                 place[...] = block

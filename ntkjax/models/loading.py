@@ -7,11 +7,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ntkjax.errors import InputError
 from ntkjax.models.checkpoint import Checkpoint
@@ -20,7 +22,9 @@ from ntkjax.models.embedded import EMBEDDED_MODEL
 from ntkjax.models.families import read_config
 from ntkjax.models.hub import FILES, LEFT_OUT, download, parse_id
 from ntkjax.models.language_model import LanguageModel, split_model
+from ntkjax.models.layouts import weight_layouts
 from ntkjax.models.lora import LoraSettings
+from ntkjax.models.stored_tensor import part_size
 
 
 # Buffers of old checkpoints that the decoder computes itself.
@@ -105,6 +109,7 @@ def load_model(
     lora: LoraSettings | None,
     dtype=jnp.float32,
     watch: Watch = lambda num_bytes: contextlib.nullcontext(lambda count: None),
+    mesh: Mesh | None = None,
 ) -> LanguageModel:
     """The model with its frozen weights; θ is made by `initial_theta` or an adapter.
 
@@ -117,9 +122,12 @@ def load_model(
         lora: Where θ sits.
         dtype: Type of weights and activations.
         watch: Sees the bytes that are read.
+        mesh: Where the weights lie, cut by `weight_partitions`; of the files only what
+            this process's devices hold is read. Default: whole on the default device.
 
     Raises:
-        InputError: If tensors are missing, left over, of the wrong shape or not finite.
+        InputError: If tensors are missing, left over, of the wrong shape or not finite,
+            or cannot be cut over the mesh.
     """
     config = read_config(folder).decoder
     graphdef, _, shapes = split_model(config, lora, dtype)
@@ -129,12 +137,20 @@ def load_model(
     )
     for name, shape in shapes.items():
         checkpoint.require(name, shape.shape)
-    frozen = {}
     places = {name: checkpoint.tensors[name] for name in shapes}
-    with watch(sum(place.num_bytes for place in places.values())) as advance:
+    layouts = weight_layouts(
+        config, {name: leaf.shape for name, leaf in shapes.items()}, mesh
+    )
+    num_bytes = sum(
+        part_size(part) * places[name].dtype.itemsize
+        for name, layout in layouts.items()
+        for part in layout.devices
+    )
+    frozen = {}
+    with watch(num_bytes) as advance:
         for name in sorted(places, key=lambda n: (places[n].path, places[n].start)):
-            array = checkpoint.read(name, np.dtype(dtype), advance)
-            frozen[name] = jax.block_until_ready(jax.device_put(array))
+            read = partial(checkpoint.read, name, np.dtype(dtype), advance)
+            frozen[name] = jax.block_until_ready(layouts[name].fill(read))
     if config.tie_embeddings and _HEAD in checkpoint.tensors:
         _require_tied(checkpoint)
     return LanguageModel(config, lora, graphdef, frozen)

@@ -4,6 +4,8 @@ The blocks go into the array that is kept, so a tensor is never in memory twice.
 file is read and not mapped: pages of a mapped file count as memory of the process.
 """
 
+import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ FLOATS = {
 
 BLOCK = 1 << 20
 """Numbers that are read, checked and cast at a time."""
+
+Part = tuple[tuple[int, int], ...]
+"""A block of a vector or matrix: first and last index, exclusive, along each axis."""
 
 _ALIGNMENT = 64  # bytes; JAX takes over an array that begins so, and copies any other
 
@@ -59,24 +64,62 @@ class StoredTensor:
         """How much of the file it takes."""
         return self.size * self.dtype.itemsize
 
-    def blocks(self) -> Iterator[np.ndarray]:
+    @property
+    def whole(self) -> Part:
+        """The part that is all of it."""
+        return tuple((0, size) for size in self.shape)
+
+    def blocks(self, part: Part | None = None) -> Iterator[np.ndarray]:
         """The numbers in the order of the file; a block lasts until the next one.
+
+        Args:
+            part: Only these are read. Default: all.
 
         Raises:
             InputError: If the file ends too soon.
         """
-        scratch = np.empty(min(self.size, BLOCK), self.dtype)
+        starts, length = self._runs(self.whole if part is None else part)
+        scratch, filled = np.empty(min(len(starts) * length, BLOCK), self.dtype), 0
         with self.path.open("rb", buffering=0) as file:
-            file.seek(self.start)
-            for begin in range(0, self.size, BLOCK):
-                block = scratch[: self.size - begin]
-                rest = block.view(np.uint8).data
-                while rest:
-                    count = file.readinto(rest)
-                    if not count:
-                        raise damaged(self.path, "it ends too soon")
-                    rest = rest[count:]
-                yield block
+            for start in starts:
+                end = start + length
+                while start < end:
+                    taken = min(end - start, scratch.size - filled)
+                    self._read(file, start, scratch[filled : filled + taken])
+                    start, filled = start + taken, filled + taken
+                    if filled == scratch.size:
+                        yield scratch
+                        filled = 0
+        if filled:
+            yield scratch[:filled]
+
+    def _runs(self, part: Part) -> tuple[range, int]:
+        """Where runs of neighboring numbers begin, and how long each is."""
+        if part == self.whole:
+            return range(1), self.size
+        (first, last), *columns = part
+        if not columns:
+            return range(first, first + 1), last - first
+        ((left, right),) = columns
+        width = self.shape[1]
+        if right - left == width:
+            return range(first * width, first * width + 1), (last - first) * width
+        return range(first * width + left, last * width, width), right - left
+
+    def _read(self, file: io.RawIOBase, start: int, place: np.ndarray) -> None:
+        """Fills `place` with the numbers from `start` on."""
+        file.seek(self.start + start * self.dtype.itemsize)
+        rest = place.view(np.uint8).data
+        while rest:
+            count = file.readinto(rest)
+            if not count:
+                raise damaged(self.path, "it ends too soon")
+            rest = rest[count:]
+
+
+def part_size(part: Part) -> int:
+    """How many numbers are in a part."""
+    return math.prod(last - first for first, last in part)
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

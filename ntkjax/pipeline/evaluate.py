@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkjax.data.examples import Example, choose, read_examples
-from ntkjax.devices.mesh import data_mesh
 from ntkjax.evaluation.evaluate import Evaluation, evaluate, num_texts
 from ntkjax.evaluation.predictions import write_predictions
 from ntkjax.evaluation.questions import Questions, prepare_questions
@@ -71,6 +70,7 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
         settings.adapter,
         dtype=settings.dtype,
         seed=settings.seed,
+        devices=settings.devices,
         vocab_size=1,  # of a readout, which likelihoods have none of
     )
     clock.lap("load model")
@@ -83,7 +83,7 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
             prepared.model,
             prepared.theta,
             questions,
-            mesh=data_mesh(),
+            mesh=prepared.mesh,
             batch_size=settings.batch_size,
             advance=advance,
         )
@@ -146,6 +146,6 @@ def _open(settings: EvaluateSettings, found: FoundModel, prepared: Prepared) -> 
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
     hashes = {name: hash_files(paths) for name, paths in files.items()}
-    resolved = plain_values(settings, without=("out",))
+    resolved = plain_values(settings, without=("out", "devices"))
     facts = model_facts(found, prepared.model)
     return open_run(settings.out, resolved, hashes, facts)

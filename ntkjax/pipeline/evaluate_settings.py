@@ -1,10 +1,15 @@
 """Settings of `ntkjax evaluate`, and the checks that need no file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError
+from ntkjax.pipeline.device_settings import (
+    DeviceOptions,
+    Devices,
+    check_device_options,
+)
 from ntkjax.pipeline.setup import check_dtype
 from ntkjax.pipeline.template_settings import check_template
 
@@ -32,6 +37,7 @@ class EvaluateSettings:
         dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
             stored (that of the files).
         seed: Decides the resamples behind the intervals.
+        devices: How the devices share the work.
     """
 
     model: str
@@ -48,11 +54,13 @@ class EvaluateSettings:
     max_new_tokens: int = 32
     dtype: str = "float32"
     seed: int = 0
+    devices: Devices = field(default_factory=DeviceOptions)
 
 
 def check_evaluate_settings(settings: EvaluateSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
+    check_device_options(settings.devices)
     if settings.batch_size < 1:
         raise InputError(f"--batch-size {settings.batch_size}: expected at least 1.")
     if settings.max_new_tokens < 1:

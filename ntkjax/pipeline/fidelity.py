@@ -10,7 +10,6 @@ import numpy as np
 from ntkjax.data.batches import make_batch, pooling_weights
 from ntkjax.data.examples import choose, read_examples
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
 from ntkjax.fidelity.cosines import output_cosines
 from ntkjax.fidelity.measure import NonFiniteKernel, output_blocks
@@ -93,6 +92,7 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
         compare_adapter=settings.compare_adapter,
         dtype=settings.dtype,
         seed=settings.seed,
+        devices=settings.devices,
         vocab_size=vocab_size,
     )
     readout = read_readout(prepared.model, vocab_size)
@@ -135,7 +135,7 @@ def _measure(
     texts: dict[str, list[TokenizedExample]],
     clock: Clock,
 ) -> _Found:
-    mesh = data_mesh()
+    mesh = prepared.mesh
     base = readout_function(prepared.model, readout)
     queries = make_batch(texts["queries"], settings.pooling)
     sides = queries, make_batch(texts["candidates"], settings.pooling)
@@ -333,7 +333,9 @@ def _open(
         if adapter is not None:
             files[name] = adapter_files(adapter)
     hashes = {name: hash_files(paths) for name, paths in files.items()}
-    resolved = plain_values(settings, without=("out",)) | {"lora": plain_values(lora)}
+    resolved = plain_values(settings, without=("out", "devices")) | {
+        "lora": plain_values(lora)
+    }
     facts = model_facts(found, prepared.model)
     return open_run(settings.out, resolved, hashes, facts)
 

@@ -8,6 +8,11 @@ from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError
 from ntkjax.kernels.table import DEFAULT_KERNELS
 from ntkjax.math.sketches import SKETCHES
+from ntkjax.pipeline.device_settings import (
+    DeviceOptions,
+    Devices,
+    check_device_options,
+)
 from ntkjax.pipeline.setup import LoraOptions, check_dtype
 from ntkjax.pipeline.template_settings import check_template
 
@@ -42,6 +47,7 @@ class FidelitySettings:
         shuffle: Take examples after a seeded shuffle, or in file order.
         dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
             stored (that of the files).
+        devices: How the devices share the work.
     """
 
     model: str
@@ -65,11 +71,13 @@ class FidelitySettings:
     seed: int = 0
     shuffle: bool = True
     dtype: str = "float32"
+    devices: Devices = field(default_factory=DeviceOptions)
 
 
 def check_fidelity_settings(settings: FidelitySettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
+    check_device_options(settings.devices)
     if settings.pooling not in POOLINGS:
         raise InputError(
             f"--pooling {settings.pooling}: expected one of {', '.join(POOLINGS)}."

@@ -10,11 +10,8 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from ntkjax.data.templates import DEFAULT_TEMPLATE
-from ntkjax.devices.mesh import data_mesh
 from ntkjax.math.seeds import stream
-from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.lora import LoraSettings
-from ntkjax.notation import Theta
 from ntkjax.pipeline.ledger import Ledger
 from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.pool_passes import PoolCandidates, Stages
@@ -30,7 +27,7 @@ from ntkjax.pipeline.select_settings import (
     check_select_settings,
     with_defaults,
 )
-from ntkjax.pipeline.setup import prepare, resolve_lora
+from ntkjax.pipeline.setup import Prepared, prepare, resolve_lora
 from ntkjax.pipeline.template_settings import template_options
 from ntkjax.pipeline.warmup import no_warm_up, warm_up
 from ntkjax.reports.selection_page import write_selection_page
@@ -88,20 +85,21 @@ def run_select(settings: SelectSettings) -> SelectRun:
     if (out / RESULT).exists():
         open_run(out, *identity)
         return SelectRun(read_json(out / RESULT), reused=True)
-    model, start = _load(settings, lora, inputs)
+    prepared = _load(settings, lora, inputs)
+    model, start = prepared.model, prepared.theta
     method = named_method(settings.method)
     method.check(prospect_of(settings, model, inputs))
     stages = _stages(settings, lora, identity[1], part)
     # Not before: a slip in a flag must not claim it.
     open_run(out, *identity, model_facts(found_model, model))
     ledger.book("load")
-    snapshots, history = _warmed_up(settings, model, start, inputs, stages)
+    snapshots, history = _warmed_up(settings, prepared, inputs, stages)
     if snapshots[-1].num_steps or model.lora is not None:
         publish_theta(out, snapshots[-1].theta, model, found_model.id, inputs.folder)
     ledger.book("warm-up")
     decides = {"pool": identity[1]["pool"], "batch_size": settings.batch_size}
     candidates = PoolCandidates(inputs.pool, inputs.encode, stages, decides)
-    problem = problem_of(settings, model, start, snapshots, inputs, candidates)
+    problem = problem_of(settings, prepared, snapshots, inputs, candidates)
     found, scored = _choose(settings, method, problem, candidates, ledger)
     write_scores(inputs.pool, found, out / "scores.parquet")
     suffix = "parquet" if inputs.pool.is_parquet else "jsonl"
@@ -154,17 +152,17 @@ def _choose(
 
 def _load(
     settings: SelectSettings, lora: LoraSettings | None, inputs: Inputs
-) -> tuple[LanguageModel, Theta]:
+) -> Prepared:
     """The model, and θ before the warm-up."""
-    prepared = prepare(
+    return prepare(
         inputs.folder,
         lora,
         settings.adapter,
         dtype=settings.dtype,
         seed=settings.seed,
         vocab_size=inputs.encode.vocab_size,
+        devices=settings.devices,
     )
-    return prepared.model, prepared.theta
 
 
 def _stages(
@@ -197,23 +195,22 @@ def _stages(
 
 def _warmed_up(
     settings: SelectSettings,
-    model: LanguageModel,
-    start: Theta,
+    prepared: Prepared,
     inputs: Inputs,
     stages: Stages,
 ) -> tuple[tuple[Snapshot, ...], list[dict]]:
     """Snapshots of the warm-up, and the history of its losses."""
     if settings.warmup == "none":
-        return (no_warm_up(start),), []
+        return (no_warm_up(prepared.theta),), []
     return warm_up(
         stages,
-        model,
-        start,
+        prepared.model,
+        prepared.theta,
         inputs.warmup,
         settings.training,
         seed=stream(settings.seed, "warm-up"),
         max_length=settings.max_length,
-        mesh=data_mesh(),
+        mesh=prepared.mesh,
     )
 
 

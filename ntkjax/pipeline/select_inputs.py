@@ -94,7 +94,7 @@ def identity_of(
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
     hashes = {name: hash_files(paths) for name, paths in files.items()}
-    plain = plain_values(settings, without=("out", "shard", "stages"))
+    plain = plain_values(settings, without=("out", "shard", "stages", "devices"))
     return plain | {"lora": lora and plain_values(lora)}, hashes
 
 

@@ -1,12 +1,11 @@
 """What a method of selection is given, from the settings and files of a run."""
 
-from ntkjax.devices.mesh import data_mesh
 from ntkjax.models.language_model import LanguageModel
-from ntkjax.notation import Theta
 from ntkjax.pipeline.pool_passes import PoolCandidates
 from ntkjax.pipeline.select_choice import Choice
 from ntkjax.pipeline.select_inputs import Inputs
 from ntkjax.pipeline.select_settings import SelectSettings, method_options
+from ntkjax.pipeline.setup import Prepared
 from ntkjax.selection.passes import Batching
 from ntkjax.selection.problem import Problem, Prospect, Snapshot
 
@@ -26,8 +25,7 @@ def prospect_of(
 
 def problem_of(
     settings: SelectSettings,
-    model: LanguageModel,
-    start: Theta,
+    prepared: Prepared,
     snapshots: tuple[Snapshot, ...],
     inputs: Inputs,
     candidates: PoolCandidates,
@@ -37,7 +35,7 @@ def problem_of(
         settings.pooling,
         settings.batch_size,
         settings.max_length,
-        data_mesh(),
+        prepared.mesh,
         settings.length_normalize,
     )
     groups = tuple(e.group for e in inputs.aim if e.group is not None)
@@ -45,8 +43,8 @@ def problem_of(
         groups = ()
     choice = Choice(settings, candidates)
     return Problem(
-        model=model,
-        start=start,
+        model=prepared.model,
+        start=prepared.theta,
         snapshots=snapshots,
         target=tuple(inputs.aim),
         target_tokens=tuple(inputs.encode(inputs.aim)),

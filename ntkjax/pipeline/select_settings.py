@@ -6,6 +6,11 @@ from pathlib import Path
 from ntkjax.data.batches import POOLINGS
 from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError
+from ntkjax.pipeline.device_settings import (
+    DeviceOptions,
+    Devices,
+    check_device_options,
+)
 from ntkjax.pipeline.idle_flags import flag_of, refuse_idle
 from ntkjax.pipeline.setup import DTYPES, PARAMETERS, LoraOptions
 from ntkjax.pipeline.template_settings import check_template
@@ -94,6 +99,7 @@ class SelectSettings:
         seed: Decides a fresh adapter, the warm-up's order, probes and all draws.
         dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
             stored (that of the files).
+        devices: How the devices share the work.
     """
 
     model: str
@@ -139,6 +145,7 @@ class SelectSettings:
     shard: str | None = None
     seed: int = 0
     dtype: str = "float32"
+    devices: Devices = field(default_factory=DeviceOptions)
 
 
 def with_defaults(settings: SelectSettings) -> SelectSettings:
@@ -166,6 +173,7 @@ def check_select_settings(settings: SelectSettings) -> None:
         settings: After `with_defaults`.
     """
     check_template(settings)
+    check_device_options(settings.devices)
     if (settings.budget is None) == (settings.budget_tokens is None):
         raise InputError(
             "--budget or --budget-tokens: give one of them, the number of examples or "

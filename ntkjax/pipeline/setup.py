@@ -6,6 +6,8 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from ntkjax.data.examples import Example
@@ -19,6 +21,8 @@ from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import load_model, stored_dtype
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, initial_theta
 from ntkjax.models.text_encoder import text_encoder
+from ntkjax.pipeline.device_mesh import open_mesh
+from ntkjax.pipeline.device_settings import ALL_DEVICES, DeviceOptions
 from ntkjax.pipeline.progress import read_progress
 
 
@@ -89,6 +93,7 @@ class Prepared:
         model: Frozen weights and graph.
         theta: The adapter in use.
         vocab_size: Token ids that the tokenizer knows, at most the head's rows.
+        mesh: Devices, on which the weights lie.
         second: θ of the adapter to compare with.
     """
 
@@ -96,6 +101,7 @@ class Prepared:
     model: LanguageModel
     theta: dict[str, Array]
     vocab_size: int
+    mesh: Mesh
     second: dict[str, Array] | None = None
 
 
@@ -120,14 +126,16 @@ def prepare(
     dtype: str,
     seed: int,
     vocab_size: int,
+    devices: DeviceOptions = ALL_DEVICES,
 ) -> Prepared:
     """The model and θ: an adapter's, its start under `seed`, or all weights."""
     check_dtype(dtype)
-    frozen = DTYPES[dtype] or stored_dtype(folder)
+    frozen = np.dtype(DTYPES[dtype] or stored_dtype(folder))
     # Without LoRA θ is float32 as the files have it, whatever the activations are.
-    loaded = jnp.float32 if lora is None else frozen
+    loaded = np.dtype(jnp.float32) if lora is None else frozen
+    mesh = open_mesh(devices, folder, loaded)
     watch = partial(read_progress, "loading the model")
-    model = load_model(folder, lora, loaded, watch)
+    model = load_model(folder, lora, loaded, watch, mesh)
     if lora is None:
         theta = full_theta(model)
         model = model.astype(frozen)
@@ -138,7 +146,7 @@ def prepare(
     second = None
     if compare_adapter is not None and lora is not None:
         second = _read_second_adapter(compare_adapter, model, lora)
-    return Prepared(read_config(folder), model, theta, vocab_size, second)
+    return Prepared(read_config(folder), model, theta, vocab_size, mesh, second)
 
 
 def _read_second_adapter(

@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxtyping import Array
 
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.devices.mesh import data_mesh, replicate
+from ntkjax.devices.mesh import replicate
 from ntkjax.models.adapter import adapter_files, write_adapter
 from ntkjax.models.coverage import Coverage, coverage
 from ntkjax.models.full import write_full_model
@@ -75,6 +75,7 @@ def run_train(settings: TrainSettings) -> TrainRun:
         settings.adapter,
         dtype=settings.dtype,
         seed=settings.seed,
+        devices=settings.devices,
         vocab_size=vocab_size,
     )
     clock.lap("load model")
@@ -116,7 +117,7 @@ def _loss(
     """Mean loss over the target tokens of some examples; None without any."""
     if not examples:
         return None
-    mesh = data_mesh()
+    mesh = prepared.mesh
     size = settings.training.micro_batch or settings.training.batch_size
     loss = Validation(examples, size, settings.max_length, mesh)
     return loss(*replicate((prepared.model, theta), mesh))
@@ -147,7 +148,7 @@ def _train(
             validation=texts.validation,
             validate_every=settings.validate_every,
             mask=mask,
-            mesh=data_mesh(),
+            mesh=prepared.mesh,
             checkpoints=settings.out / "checkpoints",
             save_every=settings.save_every,
             advance=advance,
@@ -182,7 +183,7 @@ def _open(
     }
     hashes = {name: hash_files(paths) for name, paths in files.items() if paths}
     # How often a checkpoint is written decides no number.
-    resolved = plain_values(settings, without=("out", "save_every"))
+    resolved = plain_values(settings, without=("out", "save_every", "devices"))
     if lora is not None:
         resolved |= {"lora": plain_values(lora)}
     return open_run(settings.out, resolved, {"model": model_hash, **hashes}, facts)

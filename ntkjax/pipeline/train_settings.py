@@ -5,6 +5,11 @@ from pathlib import Path
 
 from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError
+from ntkjax.pipeline.device_settings import (
+    DeviceOptions,
+    Devices,
+    check_device_options,
+)
 from ntkjax.pipeline.setup import PARAMETERS, LoraOptions, check_dtype
 from ntkjax.pipeline.template_settings import check_template
 from ntkjax.training.order import check_mix
@@ -46,6 +51,7 @@ class TrainSettings:
         dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
             stored (that of the files).
         save_every: Steps between checkpoints, from which an interrupted run goes on.
+        devices: How the devices share the work.
     """
 
     model: str
@@ -69,11 +75,13 @@ class TrainSettings:
     seed: int = 0
     dtype: str = "float32"
     save_every: int = 50
+    devices: Devices = field(default_factory=DeviceOptions)
 
 
 def check_train_settings(settings: TrainSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
+    check_device_options(settings.devices)
     check_training_settings(settings.training, "training.")
     check_mix(settings.mix, [1] * len(settings.data))
     if settings.keep not in KEEPS:

@@ -1,7 +1,7 @@
 """One pass over many tokenized examples: few padded lengths, rows split over devices.
 
 What is computed for a batch is a module-level function `function(fixed, rows)`:
-`fixed` (weights, θ, directions) lies whole on every device, `rows` holds each device's
+`fixed` (weights, θ, directions) is the same for all, `rows` holds each data group's
 share of the batch. It is compiled once for each mesh and padded length, and all passes
 of a process share the compiled programs.
 """
@@ -11,14 +11,14 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Float, Int64
 
 from ntkjax.data.batches import Batch, bucketed
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.devices.mesh import DATA_AXIS, replicate
+from ntkjax.devices.mesh import num_groups, replicate
+from ntkjax.devices.programs import ROWS, WHOLE, on_mesh
 from ntkjax.errors import InputError
 
 
@@ -28,7 +28,7 @@ class Batching:
 
     Attributes:
         pooling: One of `ntkjax.data.batches.POOLINGS`.
-        batch_size: Examples per batch, rounded up to a multiple of the devices.
+        batch_size: Examples per batch, rounded up to a multiple of the data groups.
         max_length: No example has more tokens.
         mesh: The devices.
         length_normalize: Means over the pooled tokens, or sums.
@@ -44,7 +44,8 @@ class Batching:
         self, examples: Sequence[TokenizedExample]
     ) -> Iterator[tuple[Int64[np.ndarray, " n"], Batch]]:
         """Row indices (-1 where a batch was filled up) and batch, as `bucketed`."""
-        size = -(-self.batch_size // self.mesh.size) * self.mesh.size
+        groups = num_groups(self.mesh)
+        size = -(-self.batch_size // groups) * groups
         return bucketed(
             examples, size, self.pooling, self.max_length, self.length_normalize
         )
@@ -58,16 +59,7 @@ def data_parallel(function: Callable, mesh: Mesh) -> Callable:
         function: Defined at the top of a module, so that equal calls share a program.
         mesh: The devices.
     """
-    whole, split = PartitionSpec(), PartitionSpec(DATA_AXIS)
-    return jax.jit(
-        jax.shard_map(
-            function,
-            mesh=mesh,
-            in_specs=(whole, split),
-            out_specs=split,
-            check_vma=False,
-        )
-    )
+    return on_mesh(function, mesh, (WHOLE, ROWS), ROWS)
 
 
 def run_pass(

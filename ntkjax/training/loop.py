@@ -12,12 +12,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool
 
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.devices.mesh import replicate
+from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.training.checkpoints import Checkpoints, training_identity
 from ntkjax.training.plan import Plan, require_targets
-from ntkjax.training.programs import AdamW, put_rows, step_program
+from ntkjax.training.programs import AdamW, step_program
 from ntkjax.training.rows import Layout, fill_rows, num_targets
 from ntkjax.training.schedule import learning_rate
 from ntkjax.training.settings import TrainingSettings
@@ -168,7 +168,7 @@ class _Stepper:
     ):
         micro_batch = settings.micro_batch or settings.batch_size
         accumulation = settings.batch_size // micro_batch
-        self.layout = Layout(accumulation, micro_batch, mesh.size)
+        self.layout = Layout(accumulation, micro_batch, num_groups(mesh))
         self.optimizer = AdamW(
             settings.beta1,
             settings.beta2,
@@ -189,7 +189,7 @@ class _Stepper:
             self.model,
             state.theta,
             state.moments,
-            put_rows(rows, self._mesh),
+            rows,
             np.float32(rate),
             np.float32(count),
             self._mask,

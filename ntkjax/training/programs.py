@@ -1,7 +1,7 @@
 """The two compiled programs of a fine-tuning: a step, and losses for validation.
 
-Every device holds the model and θ and takes its share of the examples; gradients are
-summed over the devices. A program is compiled once per shape of its arguments: the
+Every data group holds the model and θ and takes its share of the examples; gradients
+are summed over the groups. A program is compiled once per shape of its arguments: the
 frozen weights, the learning rate, the number of targets and a mask are arguments.
 """
 
@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from ntkjax.devices.mesh import DATA_AXIS
 from ntkjax.devices.precision import at_least_float32, full_precision
+from ntkjax.devices.programs import ROWS, SECOND, WHOLE, compiled, on_mesh, over_groups
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.training.rows import Rows
@@ -24,8 +24,6 @@ from ntkjax.training.rows import Rows
 
 _LOGITS = 2**24
 """Numbers of a block of logits, per device: 64 MiB in float32."""
-
-_WHOLE, _SHARED = PartitionSpec(), PartitionSpec(None, DATA_AXIS)
 
 
 @dataclass(frozen=True)
@@ -102,40 +100,44 @@ def step_program(mesh: Mesh, constants: AdamW):
     With a mask, booleans like θ, the gradient is 0 where it is False, before clipping
     and moments; and θ keeps its bits there, whatever the optimizer says.
     """
+    gradients = over_groups(
+        _group_gradient, mesh, (WHOLE, WHOLE, SECOND), (ROWS, SECOND)
+    )
 
     def step(model, theta, moments, rows, rate, num_targets, mask):
-        def add_rows(total, rows):
-            def loss(theta):
-                sums = loss_sums(model, theta, *rows)
-                return jnp.sum(sums), sums
-
-            gradient, sums = jax.grad(loss, has_aux=True)(theta)
-            return jax.tree.map(jnp.add, total, gradient), sums
-
+        found, sums = gradients(model, theta, rows)
         with full_precision():
             zero = jax.tree.map(jnp.zeros_like, theta)
-            total, sums = jax.lax.scan(add_rows, zero, rows)
-            total = jax.lax.psum(total, DATA_AXIS)
-            gradient = jax.tree.map(lambda leaf: leaf / num_targets, total)
-            gradient = _where(mask, gradient, zero)
+            mean = lambda leaf: jnp.sum(leaf, axis=0) / num_targets
+            gradient = _where(mask, jax.tree.map(mean, found), zero)
             update, moments = constants.update(gradient, moments, theta)
         moved = jax.tree.map(lambda leaf, change: leaf - rate * change, theta, update)
         theta = _where(mask, moved, theta)
         return theta, moments, optax.tree.norm(gradient), sums
 
-    shared = jax.shard_map(
+    return compiled(
         step,
-        mesh=mesh,
-        in_specs=(_WHOLE, _WHOLE, _WHOLE, _SHARED, _WHOLE, _WHOLE, _WHOLE),
-        out_specs=(_WHOLE, _WHOLE, _WHOLE, _SHARED),
-        check_vma=False,
+        mesh,
+        (WHOLE, WHOLE, WHOLE, SECOND, WHOLE, WHOLE, WHOLE),
+        (WHOLE, WHOLE, WHOLE, SECOND),
     )
 
-    @jax.jit
-    def run(model, theta, moments, rows, rate, num_targets, mask=None):
-        return shared(model, theta, moments, rows, rate, num_targets, mask)
 
-    return run
+def _group_gradient(model: LanguageModel, theta: Theta, rows: Rows):
+    """Gradient of the summed losses of a group's rows, with an axis [1]; the losses."""
+
+    def add_rows(total, rows):
+        def loss(theta):
+            sums = loss_sums(model, theta, *rows)
+            return jnp.sum(sums), sums
+
+        gradient, sums = jax.grad(loss, has_aux=True)(theta)
+        return jax.tree.map(jnp.add, total, gradient), sums
+
+    with full_precision():
+        zero = jax.tree.map(jnp.zeros_like, theta)
+        total, sums = jax.lax.scan(add_rows, zero, rows)
+    return jax.tree.map(lambda leaf: leaf[None], total), sums
 
 
 def _where(mask: Any, inside: Theta, outside: Theta) -> Theta:
@@ -153,17 +155,4 @@ def loss_program(mesh: Mesh):
         with full_precision():
             return jax.lax.map(lambda part: loss_sums(model, theta, *part), rows)
 
-    return jax.jit(
-        jax.shard_map(
-            losses,
-            mesh=mesh,
-            in_specs=(_WHOLE, _WHOLE, _SHARED),
-            out_specs=_SHARED,
-            check_vma=False,
-        )
-    )
-
-
-def put_rows(rows: Rows, mesh: Mesh) -> Rows:
-    """The rows on the devices, each with its share."""
-    return jax.device_put(rows, NamedSharding(mesh, _SHARED))
+    return on_mesh(losses, mesh, (WHOLE, WHOLE, SECOND), SECOND)

@@ -28,17 +28,17 @@ class Layout(NamedTuple):
     Attributes:
         accumulation: Backward passes per step.
         micro_batch: Examples per backward pass.
-        num_devices: Devices that share the rows of a backward pass.
+        num_groups: Data groups that share the rows of a backward pass.
     """
 
     accumulation: int
     micro_batch: int
-    num_devices: int
+    num_groups: int
 
     @property
     def num_rows(self) -> int:
         """Rows per backward pass: the examples, and empty rows for even shares."""
-        return self.micro_batch + -self.micro_batch % self.num_devices
+        return self.micro_batch + -self.micro_batch % self.num_groups
 
     def place(self, index: int) -> tuple[int, int]:
         """Backward pass and row of the example at `index` of the step."""

@@ -7,10 +7,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import num_groups
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
-from ntkjax.training.programs import loss_program, put_rows
+from ntkjax.training.programs import loss_program
 from ntkjax.training.rows import Layout, fill_rows, num_targets
 
 
@@ -32,7 +33,7 @@ class Validation:
         mesh: Mesh,
     ):
         self._mesh = mesh
-        self._layout = Layout(1, batch_size, mesh.size)
+        self._layout = Layout(1, batch_size, num_groups(mesh))
         by_length = sorted(examples, key=lambda example: len(example.tokens))
         self._batches = [
             by_length[start : start + batch_size]
@@ -49,7 +50,7 @@ class Validation:
         program = loss_program(self._mesh)
         total = 0.0
         for batch, rows in zip(self._batches, self._rows, strict=True):
-            sums = jax.device_get(program(model, theta, put_rows(rows, self._mesh)))
+            sums = jax.device_get(program(model, theta, rows))
             bad = non_finite(sums, batch, self._layout)
             if bad:
                 raise InputError(

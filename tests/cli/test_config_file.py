@@ -5,6 +5,8 @@ import pytest
 
 from ntkjax.cli.config_file import read_config_file
 from ntkjax.errors import InputError
+from ntkjax.pipeline.device_settings import DeviceOptions
+from ntkjax.pipeline.fidelity_settings import FidelitySettings
 
 
 @dataclass(frozen=True)
@@ -119,3 +121,16 @@ def test_bad_yaml(tmp_path, text, says):
 def test_file_that_cannot_be_read(tmp_path, name):
     with pytest.raises(InputError, match=r"--config .*: cannot be read"):
         read_config_file(tmp_path / name, Settings)
+
+
+def test_groups_without_a_prefix_have_none_here(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("model: m\nmesh: data=2,model=4\nmemory-per-device: 16\n")
+    found = read_config_file(path, FidelitySettings)
+    assert found == {"model": "m", "devices": DeviceOptions("data=2,model=4", 16.0)}
+    path.write_text("model: m\nmesh: 4\n")
+    with pytest.raises(InputError, match="line 2: mesh must be of type str, got 4"):
+        read_config_file(path, FidelitySettings)
+    path.write_text("devices: {mesh: auto}\n")
+    with pytest.raises(InputError, match=r"line 1: unknown key 'devices'; .* mesh"):
+        read_config_file(path, FidelitySettings)

@@ -9,6 +9,7 @@ import pytest
 
 from ntkjax.cli import main as module
 from ntkjax.cli.main import COMMANDS, Command, main
+from ntkjax.pipeline.device_settings import DeviceOptions
 from ntkjax.pipeline.fidelity_settings import FidelitySettings
 from ntkjax.pipeline.setup import LoraOptions
 from ntkjax.selection.methods.table import METHODS
@@ -85,8 +86,10 @@ def test_help_of_a_command_mentions_every_flag(capsys, recorded):
     assert stop.value.code == 0
     out, err = capsys.readouterr()
     assert err == ""
-    names = [f.name for f in fields(FidelitySettings) if f.name != "lora"]
+    groups = ("lora", "devices")
+    names = [f.name for f in fields(FidelitySettings) if f.name not in groups]
     names += [f"lora.{f.name}" for f in fields(LoraOptions)]
+    names += [f.name for f in fields(DeviceOptions)]
     for name in names:
         assert f"--{name.replace('_', '-')} " in out.replace(",", " "), name
     assert "--config" in out
@@ -114,7 +117,7 @@ def test_help_of_other_commands_lists_nothing(capsys, recorded):
     with pytest.raises(SystemExit):
         main(["fidelity", "--help"])
     out = capsys.readouterr().out
-    assert "Scale by α/√r" in out.rstrip().splitlines()[-1]
+    assert "CPUs say nothing" in out.rstrip().splitlines()[-1]
 
 
 def test_flag_beats_file_beats_default(tmp_path, recorded):

@@ -2,11 +2,13 @@
 
 import contextlib
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
 from jax import numpy as jnp
 
+from ntkjax.devices.mesh import MeshShape, make_mesh, replicate
 from ntkjax.errors import InputError
 from ntkjax.models.embedded import EMBEDDED_MODEL
 from ntkjax.models.loading import (
@@ -46,6 +48,28 @@ def test_weights_are_cast(variant, dtype):
     theta = {name: jnp.zeros(shape) for name, shape in model.theta_shapes.items()}
     assert {leaf.dtype for leaf in theta.values()} == theta_types
     assert model.hidden(theta, jnp.arange(4, dtype=jnp.int32)).dtype == dtype
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 2)], ids=["data", "model"])
+def test_weights_lie_on_a_mesh(shape):
+    mesh = make_mesh(MeshShape(*shape), jax.devices())
+    seen = []
+
+    @contextlib.contextmanager
+    def watch(num_bytes):
+        seen.append(-num_bytes)
+        yield seen.append
+
+    model, stored = load_model(PLAIN, LORA, watch=watch, mesh=mesh), plain_tensors()
+    assert sum(seen) == 0
+    assert -seen[0] == sum(array.nbytes for array in stored.values())
+    for name, array in stored.items():
+        leaf = model.frozen[name]
+        assert (np.asarray(leaf) == array).all(), name
+        assert leaf is replicate(leaf, mesh)  # it lies on the mesh
+    up = model.frozen["model.layers.0.mlp.up_proj.weight"]
+    rows = up.shape[0] // shape[1]
+    assert {shard.data.shape[0] for shard in up.addressable_shards} == {rows}
 
 
 def test_missing_and_left_over_tensors_are_both_named(tmp_path):

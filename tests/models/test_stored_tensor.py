@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 from ntkjax.errors import InputError
 from ntkjax.models import stored_tensor as module
 from ntkjax.models.checkpoint import Checkpoint
-from ntkjax.models.stored_tensor import aligned, count_not_finite
+from ntkjax.models.stored_tensor import aligned, count_not_finite, part_size
 
 
 TYPES = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16]
@@ -31,6 +31,32 @@ def test_blocks_are_the_tensor_in_order(tmp_path, small_blocks, dtype, shape):
     assert all(block.size <= 7 for block in blocks)
     assert b"".join(block.tobytes() for block in blocks) == arrays["a"].tobytes()
     assert Checkpoint(tmp_path).read("a").tobytes() == arrays["a"].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("shape", "part"),
+    [
+        ((9,), ((2, 7),)),
+        ((6, 4), ((1, 5), (0, 4))),  # rows: neighbors in the file
+        ((6, 4), ((0, 6), (2, 4))),
+        ((6, 20), ((2, 5), (1, 18))),  # rows longer than a block
+        ((6, 4), ((3, 3), (0, 4))),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=str)
+def test_a_part_is_read_and_nothing_else(tmp_path, small_blocks, dtype, shape, part):
+    whole = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
+    expected = whole[tuple(slice(*side) for side in part)].copy()
+    whole[...] = np.nan  # what is not of the part would be refused
+    whole[tuple(slice(*side) for side in part)] = expected
+    save_file({"b": np.ones(5, dtype), "a": whole}, tmp_path / "model.safetensors")
+    counts = []
+    found = Checkpoint(tmp_path).read("a", None, counts.append, part)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    assert found.tobytes() == expected.tobytes()
+    assert sum(counts) == expected.nbytes
+    assert part_size(part) == expected.size
 
 
 def test_a_file_that_shrinks_after_its_header_was_read(tmp_path):

@@ -38,9 +38,7 @@ def problem(world, tmp_path):
         model, theta = prepared.model, prepared.theta
         snapshots = (no_warm_up(theta),)
         prospect = prospect_of(settings, model, inputs)
-        return prospect, problem_of(
-            settings, model, theta, snapshots, inputs, candidates
-        )
+        return prospect, problem_of(settings, prepared, snapshots, inputs, candidates)
 
     return problem
 

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -5,7 +6,8 @@ import pytest
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
-from ntkjax.selection.passes import Batching, data_parallel, run_pass
+from ntkjax.selection.passes import Batching, run_pass
+from tests.compilations import compilations
 from tests.problems import random_examples
 
 
@@ -53,13 +55,15 @@ def test_progress_counts_examples_and_not_copies():
 
 def test_programs_are_shared_between_passes():
     how = batching(8)
-    run_pass(total, jnp.float32(1), EXAMPLES, how, what="total")
-    program = data_parallel(total, how.mesh)
-    size = program._cache_size()
-    again = batching(8, mesh=data_mesh(2))  # an equal mesh, other numbers
-    run_pass(total, jnp.float32(2), EXAMPLES[::-1], again, what="total")
-    assert data_parallel(total, again.mesh) is program
-    assert program._cache_size() == size
+    again = batching(8, mesh=data_mesh(2))  # an equal mesh
+
+    def a_pass(how, examples, number):
+        fixed = jnp.float32(number)
+        return lambda: run_pass(total, fixed, examples, how, what="total")
+
+    jax.clear_caches()
+    assert compilations(a_pass(how, EXAMPLES, 1)) > 0
+    assert compilations(a_pass(again, EXAMPLES[::-1], 2)) == 0
 
 
 def inverse_of_first(fixed, batch):

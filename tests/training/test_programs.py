@@ -10,7 +10,7 @@ import pytest
 
 from ntkjax.devices.mesh import data_mesh, replicate
 from ntkjax.training import programs
-from ntkjax.training.programs import AdamW, loss_program, put_rows, step_program
+from ntkjax.training.programs import AdamW, loss_program, step_program
 from ntkjax.training.rows import Layout, fill_rows, num_targets
 from tests.oracles import normwise, to_float64
 from tests.training.problem import EXAMPLES, MAX_LENGTH, mean_loss, small_model
@@ -50,7 +50,7 @@ def dense_gradient(model, theta, examples):
 
 
 def take_step(model, theta, examples, layout, constants=CONSTANTS, mask=None):
-    mesh = data_mesh(layout.num_devices)
+    mesh = data_mesh(layout.num_groups)
     rows = fill_rows(examples, layout, MAX_LENGTH)
     moments = constants.start(theta)
     model, theta, moments, mask = replicate((model, theta, moments, mask), mesh)
@@ -58,7 +58,7 @@ def take_step(model, theta, examples, layout, constants=CONSTANTS, mask=None):
         model,
         theta,
         moments,
-        put_rows(rows, mesh),
+        rows,
         np.float32(RATE),
         np.float32(num_targets(rows)),
         mask,
@@ -77,7 +77,7 @@ def test_loss_sums_are_the_plain_ones():
     mesh = data_mesh(2)
     rows = fill_rows(EXAMPLES, layout, MAX_LENGTH)
     program = loss_program(mesh)
-    sums = np.asarray(program(*replicate((model, theta), mesh), put_rows(rows, mesh)))
+    sums = np.asarray(program(*replicate((model, theta), mesh), rows))
     for index, example in enumerate(EXAMPLES):
         mean = float(mean_loss(model, theta, [example]))
         expected = mean * int(example.targets[1:].sum())
