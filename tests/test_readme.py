@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from benchmarks.readme import ROOT, rewritten
-from ntkjax.cli.main import main
+from ntkjax.cli.main import COMMANDS, main
 from ntkjax.data.world import make_world, write_world
 from ntkjax.models.embedded import EMBEDDED_MODEL
 from tests.data.chat_templates import CHATML
@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [
+SHOWN = [
     shlex.split(line, comments=True)[3:]
     for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     for line in block.replace("\\\n", " ").replace("&& ", "\n").splitlines()
@@ -62,7 +62,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
     pool = (tmp_path / "pool.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "pool.jsonl").write_bytes(b"".join(pool[:600]))
     ran = []
-    for words in COMMANDS:
+    for words in SHOWN:
         if words[0] != "demo":
             words = [CHANGES.get(word, word) for word in words]
             assert main(words) == 0, capsys.readouterr().err
@@ -72,7 +72,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
         *("data", "train"),
         *("select", "select"),
         *("select", "train", "mask"),
-        "fidelity",
+        *("plan", "fidelity"),
     ]
     assert len((tmp_path / "runs/select/selected.jsonl").read_bytes().split(b"\n")) > 9
 
@@ -107,7 +107,7 @@ def name_groups(path):
 
 def test_flags_exist(capsys):
     known = "--help --config --version"
-    for command in ("fidelity", "select", "train", "mask", "evaluate", "demo", "data"):
+    for command in COMMANDS:
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])
         assert stop.value.code == 0

@@ -81,6 +81,11 @@ COMMANDS = dict(
             _select_choices,
         ),
         _command(
+            "plan",
+            "planning.settings.PlanSettings",
+            "memory, time and disk of a selection before it runs",
+        ),
+        _command(
             "train",
             "pipeline.train_settings.TrainSettings",
             "LoRA or all weights, fine-tuned on your files",

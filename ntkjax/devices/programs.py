@@ -6,6 +6,7 @@ decides which device computes what.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -44,22 +45,40 @@ def over_groups(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A compiled function, its arguments placed on the mesh where they are not yet.
+
+    Every process that has devices of the mesh must call it, with the same arguments,
+    and can read all of what it returns.
+
+    Attributes:
+        jitted: The function, for arguments that are on the mesh.
+        mesh: The devices.
+        in_specs: How each argument is cut.
+    """
+
+    jitted: Callable
+    mesh: Mesh
+    in_specs: tuple[PartitionSpec, ...]
+
+    def __call__(self, *arguments):
+        pairs = zip(arguments, self.in_specs, strict=True)
+        return self.jitted(*(place(part, self.mesh, spec) for part, spec in pairs))
+
+
 def compiled(
     function: Callable, mesh: Mesh, in_specs: tuple[PartitionSpec, ...], out_specs
-) -> Callable:
-    """The compiled function, its arguments placed on the mesh where they are not yet.
+) -> Program:
+    """The program of a function.
 
     Args:
         function: Of whole arrays, as positional arguments.
         mesh: The devices.
         in_specs: How each argument is cut.
         out_specs: The same for what it returns: one, or a tuple like the result.
-
-    Returns:
-        A function; every process that has devices of the mesh must call it, with the
-        same arguments, and can read all of what it returns.
     """
-    program = jax.jit(
+    jitted = jax.jit(
         function,
         out_shardings=jax.tree.map(
             lambda spec: NamedSharding(mesh, spec),
@@ -68,16 +87,12 @@ def compiled(
         ),
     )
 
-    def run(*arguments):
-        pairs = zip(arguments, in_specs, strict=True)
-        return program(*(place(argument, mesh, spec) for argument, spec in pairs))
-
-    return run
+    return Program(jitted, mesh, in_specs)
 
 
 def on_mesh(
     function: Callable, mesh: Mesh, in_specs: tuple[PartitionSpec, ...], out_specs
-) -> Callable:
+) -> Program:
     """`over_groups`, compiled."""
     parallel = over_groups(function, mesh, in_specs, out_specs)
     return compiled(parallel, mesh, in_specs, out_specs)

@@ -1,0 +1,127 @@
+"""The plan of a selection: memory, time and disk on given chips, before it runs."""
+
+from dataclasses import dataclass
+
+from ntkjax.planning.disk import Disk, disk_of
+from ntkjax.planning.hardware import Hardware
+from ntkjax.planning.memory import MemoryUse, memory_of
+from ntkjax.planning.mesh import choose_mesh
+from ntkjax.planning.passes import Pass, passes_of
+from ntkjax.planning.programs import theta_bytes
+from ntkjax.planning.roofline import Host, Layout, Rates
+from ntkjax.planning.selection import Selection
+from ntkjax.planning.stages import Clock, Stage
+
+
+USABLE = 0.9
+"""Share of a device's memory that is planned with; the runtime needs some: assumed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a selection costs.
+
+    Attributes:
+        hardware: Its name.
+        num_chips: Devices.
+        num_processes: Processes.
+        data: Data groups.
+        model: Devices of each.
+        weights: Bytes of frozen weights on each device.
+        theta: Bytes of θ on each device.
+        memory: Programs with the most memory first.
+        limit: Bytes of each device that are planned with.
+        stages: In order.
+        disk: Bytes on disk.
+        num_weights: Of the model.
+        num_theta: P.
+        efficiency: Share of the roof.
+        is_measured: Whether rates were measured here.
+    """
+
+    hardware: str
+    num_chips: int
+    num_processes: int
+    data: int
+    model: int
+    weights: float
+    theta: float
+    memory: tuple[MemoryUse, ...]
+    limit: float
+    stages: tuple[Stage, ...]
+    disk: Disk
+    num_weights: int
+    num_theta: int
+    efficiency: float
+    is_measured: bool
+
+    @property
+    def needs(self) -> float:
+        """Bytes on each device at most."""
+        return self.memory[0].total if self.memory else self.weights + self.theta
+
+    @property
+    def fits(self) -> bool:
+        """Whether each device has them."""
+        return self.needs <= self.limit
+
+    @property
+    def seconds(self) -> float:
+        """All stages together."""
+        return sum(stage.seconds for stage in self.stages)
+
+
+def make_plan(
+    selection: Selection,
+    hardware: Hardware,
+    rates: Rates | None = None,
+    host: Host | None = None,
+) -> Plan:
+    """The plan on the mesh of the settings, by default the smallest that fits.
+
+    Args:
+        selection: What is selected.
+        hardware: Where.
+        rates: Measured here, in place of roofs.
+        host: What the host does.
+
+    Raises:
+        InputError: If the mesh cannot be.
+    """
+    host = host or Host()
+    passes = passes_of(selection)
+
+    def planned(data: int, model: int) -> Plan:
+        layout = Layout(hardware, data, model)
+        return _on_layout(selection, layout, passes, rates or {}, host)
+
+    return choose_mesh(selection, hardware, planned, lambda plan: plan.fits)
+
+
+def _on_layout(
+    selection: Selection,
+    layout: Layout,
+    passes: list[Pass],
+    rates: Rates,
+    host: Host,
+) -> Plan:
+    cost, chip = selection.cost, layout.hardware.chip
+    stages = Clock(selection, layout, rates, host).stages(passes)
+    given = selection.settings.devices.memory_per_device
+    return Plan(
+        hardware=layout.hardware.name,
+        num_chips=layout.hardware.num_chips,
+        num_processes=layout.hardware.num_hosts,
+        data=layout.data,
+        model=layout.model,
+        weights=cost.divided_weights(layout.model) * cost.bytes_each,
+        theta=theta_bytes(cost),
+        memory=memory_of(selection, layout, passes),
+        limit=USABLE * chip.memory if given is None else given * 2**30,
+        stages=tuple(stages),
+        disk=disk_of(selection, layout, passes, stages),
+        num_weights=cost.num_weights,
+        num_theta=cost.num_theta,
+        efficiency=chip.efficiency,
+        is_measured=bool(rates),
+    )
