@@ -26,6 +26,12 @@ def shared():
     return SHARED
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: no worker is left alone with a long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 MAPS = pathlib.Path("/proc/self/maps")
 
 

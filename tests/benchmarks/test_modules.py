@@ -124,7 +124,7 @@ def arms(task, tmp_path_factory):
     chosen = [
         Arm("dualsft", "dualsft"),
         Arm("dualsft", "magnitude"),
-        Arm("random", None),
+        Arm("dualsft", None),
     ]
     folder = tmp_path_factory.mktemp("dualsft")
     return dualsft.measure(task, amounts, training, folder, chosen)

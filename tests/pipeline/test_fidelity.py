@@ -339,7 +339,7 @@ def test_bfloat16(world, finished):
 
 @pytest.mark.slow
 def test_stories260k_has_large_cross_terms_and_keeps_the_order(shared, tmp_path):
-    """The facts that DESIGN measured, at the command's default sizes."""
+    """Facts of real text, at half of the command's default size."""
     model = shared / "models" / "stories260k"
     out = tmp_path / "run"
     settings = FidelitySettings(
@@ -347,6 +347,7 @@ def test_stories260k_has_large_cross_terms_and_keeps_the_order(shared, tmp_path)
         queries=(shared / "data" / "financial_train.jsonl",),
         candidates=(shared / "data" / "pool_cot.jsonl",),
         out=out,
+        num_candidates=40,
         kernels=("summed", "spectral_1"),
         sketches=(),
     )

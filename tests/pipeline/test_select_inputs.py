@@ -74,7 +74,7 @@ def test_identity_holds_all_that_decides_a_number(problem):
     settings = settings_of(problem)
     values, hashes = identity_of(settings, LoraSettings(), problem.model)
     fields = {field.name for field in dataclasses.fields(settings)}
-    assert values.keys() == fields - {"out", "shard", "stages"}
+    assert values.keys() == fields - {"out", "shard", "stages", "devices"}
     assert values["training"] == dataclasses.asdict(TrainingSettings())
     assert hashes.keys() == {"model", "target", "pool", "adapter"}
     more = settings_of(problem, adapter=None, holdout=(problem.queries,))

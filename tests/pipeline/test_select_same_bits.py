@@ -2,12 +2,13 @@
 
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
-from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
 from ntkjax.pipeline import select as module
+from ntkjax.pipeline.device_settings import DeviceOptions
 from ntkjax.pipeline.pool_passes import Unfinished
 from ntkjax.pipeline.select import run_select
 from ntkjax.store.shards import ShardedPass
@@ -79,13 +80,15 @@ def everything(world):
         (2, {"batch_size": 6, "max_length": 17}),  # other batch mates, more padding
         (1, {}),
         (2, {"rows_per_shard": 17}),
+        (2, {"devices": DeviceOptions("model=2")}),
     ],
-    ids=["batch size and padding", "one device", "shards"],
+    ids=["batch size and padding", "one device", "shards", "shared weights"],
 )
 def test_numbers_do_not_depend_on_the_layout(
     everything, select, monkeypatch, devices, changes
 ):
-    monkeypatch.setattr(module, "data_mesh", lambda: data_mesh(devices))
+    some = jax.local_devices()[:devices]
+    monkeypatch.setattr(jax, "local_devices", lambda: some)
     out = select(shortlist_size=NUM_POOL, **changes)
     for name in ("score", "similarity"):
         assert close(numbers(out, name), numbers(everything, name))
