@@ -53,7 +53,7 @@ def test_the_flags_of_select_are_flags_of_plan(world, capsys):
             ["--hardware", "v5e-16", "--mesh", "data=5,model=3"],
             "15 devices, but v5e",
         ),
-        (["--hardware", "v5e-16", "--mesh", "many"], "--mesh many: expected auto or"),
+        (["--hardware", "v5e-16", "--mesh", "many"], "--mesh many: expected auto, or"),
         (["--hardware", "v5e-16", "--measure"], "--measure: this machine computes on"),
         (["--pool", "p.jsonl"], "--pool or --num-pool: give one of them"),
     ],
