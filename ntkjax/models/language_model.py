@@ -9,10 +9,11 @@ the frozen ones of the same names, and are cast to their type.
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -142,8 +143,22 @@ def split_model(
 ) -> tuple[nnx.GraphDef, dict, dict]:
     """Graph, abstract θ and abstract frozen weights (shapes and types by name).
 
-    Without LoRA θ has the names of all weights. Nothing is allocated.
+    Without LoRA θ has the names of all weights. Nothing is allocated. Cost: a trace of
+    the model's construction, the first time.
     """
+    graphdef, theta, frozen = _split(config, lora, np.dtype(dtype), _has_float64())
+    return graphdef, dict(theta), dict(frozen)
+
+
+def _has_float64() -> bool:
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+
+
+@lru_cache(maxsize=128)
+def _split(
+    config: DecoderConfig, lora: LoraSettings | None, dtype: np.dtype, float64: bool
+) -> tuple[nnx.GraphDef, dict, dict]:
+    """`split_model`; what a type is depends on whether float64 is allowed."""
 
     def build() -> CausalLM:
         model = CausalLM(config, dtype)

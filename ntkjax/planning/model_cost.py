@@ -20,7 +20,7 @@ Norms, rotations and activations are left out: some per cent.
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 from ntkjax.errors import InputError
 from ntkjax.models.config import DecoderConfig
@@ -52,9 +52,12 @@ class ModelCost:
         """Bytes of a weight."""
         return BYTES[self.dtype]
 
-    @property
+    @cached_property
     def _sizes(self) -> tuple[dict[str, int], dict[str, int]]:
-        return _sizes(self.config, self.lora)
+        """Numbers of every frozen weight, and of every part of θ."""
+        _, theta, frozen = split_model(self.config, self.lora)
+        sizes = lambda leaves: {n: math.prod(leaf.shape) for n, leaf in leaves.items()}
+        return sizes(frozen), sizes(theta)
 
     @cached_property
     def num_weights(self) -> int:
@@ -128,13 +131,3 @@ class ModelCost:
     def tangent_factor(self) -> int:
         """What a derivative costs in the matrices, in passes over them."""
         return 1 if self.lora is not None else 2
-
-
-@cache
-def _sizes(
-    config: DecoderConfig, lora: LoraSettings | None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Numbers of every frozen weight, and of every part of θ."""
-    _, theta, frozen = split_model(config, lora)
-    sizes = lambda leaves: {n: math.prod(leaf.shape) for n, leaf in leaves.items()}
-    return sizes(frozen), sizes(theta)
