@@ -1,7 +1,8 @@
 """The command `ntkjax`: arguments in, exit code out.
 
 0 is success, 1 a failed check of `doctor`, 2 an error of the user's (one line on
-standard error), 130 Ctrl-C. Anything else keeps its traceback: it is a defect.
+standard error), 75 the loss of another process, 130 Ctrl-C. Anything else keeps its
+traceback: it is a defect.
 """
 
 import contextlib
@@ -113,7 +114,7 @@ COMMANDS = dict(
         _command(
             "doctor",
             "cli.doctor.DoctorSettings",
-            "versions, devices, and numerical self-checks",
+            "versions, devices, self-checks; do the hosts of a cluster agree",
         ),
     )
 )
@@ -125,18 +126,58 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(arguments)
     except InputError as error:
-        print(f"ntkjax: {error}", file=sys.stderr)
+        print(f"ntkjax: {_speaker()}{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ntkjax: interrupted.", file=sys.stderr)
         return 130
+    except RuntimeError as error:
+        if not _is_one_of_several():
+            raise
+        return _end_after_a_loss(error)
 
 
 def script() -> NoReturn:
     """The installed command: `main`, deaf to a second Ctrl-C while it shuts down."""
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if code and _is_one_of_several():
+        # JAX would wait for the others before it lets this process end.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
+
+
+def _end_after_a_loss(error: RuntimeError) -> int:
+    """75 if the error comes of another process's end; else raises it again."""
+    from ntkjax.devices import processes
+
+    if not processes.is_loss(error):
+        raise error
+    processes.await_verdict()
+    reason = str(error).partition("\n")[0]
+    print(
+        f"ntkjax: {_speaker()}a process was lost ({reason}); what is written is kept: "
+        "run the same command again, with any number of processes.",
+        file=sys.stderr,
+    )
+    return 75
+
+
+def _is_one_of_several() -> bool:
+    processes = sys.modules.get("ntkjax.devices.processes")
+    return processes is not None and processes.is_joined()
+
+
+def _speaker() -> str:
+    """Which of several processes says something, unless it is the first."""
+    if not _is_one_of_several():
+        return ""
+    import jax
+
+    index = jax.process_index()
+    return f"process {index}: " if index else ""
 
 
 def _run(arguments: list[str]) -> int:
@@ -156,7 +197,34 @@ def _run(arguments: list[str]) -> int:
         )
     _quiet_libraries()
     settings_type, act = COMMANDS[name].load()
-    return act(_parse(name, settings_type, rest))
+    settings = _parse(name, settings_type, rest)
+    _join_others(name, settings)
+    return act(settings)
+
+
+def _join_others(name: str, settings: Any) -> None:
+    """Makes this process one of several, where its flags or the cluster say so."""
+    devices = getattr(settings, "devices", None)
+    if devices is None or name in ("plan", "doctor"):  # the doctor joins by itself
+        return
+    from ntkjax.pipeline.device_settings import check_device_options, meeting_of
+
+    check_device_options(devices)
+    meeting = meeting_of(devices)
+    if meeting is None:
+        return
+    import importlib.metadata
+
+    from ntkjax.devices import processes
+    from ntkjax.store.run_directory import NOTES
+
+    processes.join(meeting, settings.out / NOTES)
+    if not processes.is_first():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  one speaks for all
+    versions = {n: importlib.metadata.version(n) for n in ("ntkjax", "jax", "jaxlib")}
+    own = dataclasses.asdict(settings)
+    own["devices"].pop("process_id")
+    processes.require_same({**own, "versions": versions})
 
 
 def _parse(name: str, settings_type: type, arguments: list[str]) -> Any:

@@ -139,6 +139,19 @@ def place(tree, mesh: Mesh, spec: PartitionSpec):
     return jax.tree.map(put, tree)
 
 
+def readable(array: jax.Array) -> jax.Array:
+    """The array, whole on every device if other processes have parts of it.
+
+    Each of these must call this, too.
+    """
+    sharding = array.sharding
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return array
+    assert isinstance(sharding, NamedSharding)
+    whole = NamedSharding(sharding.mesh, PartitionSpec())
+    return jax.jit(lambda leaf: leaf, out_shardings=whole)(array)
+
+
 def _is_key(leaf) -> bool:
     kind = jax.dtypes.prng_key
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, kind)

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
+from ntkjax.devices.mesh import readable
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import OutputFn
@@ -107,7 +108,7 @@ def read_readout(model: LanguageModel, vocab_size: int | None = None) -> Readout
     obstacle = model.head_obstacle
     if obstacle:
         return Readout(None, V, obstacle=obstacle)
-    return Readout(np.asarray(model.head[:, :V], dtype=np.float64), V)
+    return Readout(np.asarray(readable(model.head[:, :V]), dtype=np.float64), V)
 
 
 def readout_function(model: LanguageModel, readout: Readout) -> OutputFn:

@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Array
 
+from ntkjax.devices.mesh import readable
 from ntkjax.models.checkpoint import SINGLE, require_finite
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import model_files
@@ -29,7 +30,8 @@ def full_theta(model: LanguageModel) -> dict[str, Array]:
     """
     if model.lora is not None:
         raise ValueError("the model has LoRA: load it without.")
-    return {name: model.frozen[name].astype(jnp.float32) for name in model.theta_shapes}
+    wide = {name: model.frozen[name].astype(jnp.float32) for name in model.theta_shapes}
+    return {name: readable(leaf) for name, leaf in wide.items()}
 
 
 def write_full_model(

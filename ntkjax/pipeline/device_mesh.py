@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from ntkjax.devices import processes
 from ntkjax.devices.mesh import MeshShape, make_mesh, parse_mesh
 from ntkjax.errors import InputError
 from ntkjax.models.config import DecoderConfig
@@ -22,35 +23,46 @@ WEIGHTS_SHARE = 0.6
 _GIB = 2**30
 
 
-def open_mesh(options: DeviceOptions, folder: Path, dtype: np.dtype) -> Mesh:
-    """The devices of this process in a mesh for a model.
+def open_mesh(
+    options: DeviceOptions, folder: Path, dtype: np.dtype, *, apart: bool = False
+) -> Mesh:
+    """The devices of all processes in a mesh for a model.
 
     Args:
         options: From the flags.
         folder: Of the model; only its config is read.
         dtype: Type of the weights.
+        apart: Whether processes work on rows of their own: then the mesh is of this
+            one's devices, or of as few processes' as hold the weights between them.
 
     Raises:
         InputError: If the devices are not those of `--mesh`, or cannot hold the
             weights.
     """
-    devices = jax.local_devices()
+    devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+    local = jax.local_device_count()
     config = read_config(folder).decoder
-    memory = _memory(options, devices)
+    memory = _memory(options, jax.local_devices())
     shape = parse_mesh(options.mesh)
     if shape is None:
-        shape = automatic_mesh(config, dtype.itemsize, len(devices), memory)
-    if shape.data * shape.model != len(devices):
-        raise InputError(
-            f"--mesh {options.mesh}: needs {shape.data * shape.model} devices, but "
-            f"there are {len(devices)}."
-        )
+        shape = automatic_mesh(config, dtype.itemsize, len(devices), local, memory)
+    require_devices(options.mesh, shape, len(devices), local)
     _require_room(config, dtype.itemsize, shape, memory)
-    return make_mesh(shape, devices)
+    processes.require_same({"mesh": str(shape), "devices": local})
+    if not apart:
+        return make_mesh(shape, devices)
+    size = max(shape.model, local)
+    start = jax.process_index() * local // size * size
+    shape = MeshShape(size // shape.model, shape.model)
+    return make_mesh(shape, devices[start : start + size])
 
 
 def automatic_mesh(
-    config: DecoderConfig, itemsize: int, num_devices: int, memory: float | None
+    config: DecoderConfig,
+    itemsize: int,
+    num_devices: int,
+    local: int,
+    memory: float | None,
 ) -> MeshShape:
     """The mesh with the fewest devices to a copy of the weights.
 
@@ -58,9 +70,14 @@ def automatic_mesh(
         config: The architecture.
         itemsize: Bytes of a weight.
         num_devices: Devices in all.
+        local: Devices of each process.
         memory: Bytes of a device; None if they are not known: then each holds all.
     """
-    cuts = [n for n in possible_cuts(config, num_devices) if num_devices % n == 0]
+    cuts = [
+        n
+        for n in possible_cuts(config, num_devices)
+        if num_devices % n == 0 and (local % n == 0 or n % local == 0)
+    ]
     if memory is None:
         cuts = cuts[:1]
     for model in cuts:
@@ -76,6 +93,28 @@ def weight_bytes(config: DecoderConfig, itemsize: int, model: int) -> int:
     _, _, leaves = split_model(config, None)
     shapes = {name: leaf.shape for name, leaf in leaves.items()}
     return weight_bytes_per_device(shapes, itemsize, model)
+
+
+def require_devices(mesh: str, shape: MeshShape, total: int, local: int) -> None:
+    """Raises `InputError` unless the mesh is made of all devices.
+
+    Args:
+        mesh: As `--mesh` says.
+        shape: What that means.
+        total: Devices in all.
+        local: Devices of each process.
+    """
+    if shape.data * shape.model != total:
+        processes_too = f" in {total // local} processes" * (total > local)
+        raise InputError(
+            f"--mesh {mesh}: needs {shape.data * shape.model} devices, but there are "
+            f"{total}{processes_too}."
+        )
+    if local % shape.model and shape.model % local:
+        raise InputError(
+            f"--mesh {mesh}: each process has {local} devices; model= must divide "
+            "their number, or be a multiple of it."
+        )
 
 
 def _memory(options: DeviceOptions, devices: Sequence) -> float | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkjax.data.examples import Example, choose, read_examples
+from ntkjax.devices import processes
 from ntkjax.evaluation.evaluate import Evaluation, evaluate, num_texts
 from ntkjax.evaluation.predictions import write_predictions
 from ntkjax.evaluation.questions import Questions, prepare_questions
@@ -18,12 +19,16 @@ from ntkjax.pipeline.evaluate_settings import (
 from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import LoraOptions, Prepared, prepare, resolve_lora
+from ntkjax.pipeline.shared_run import (
+    is_finished,
+    open_shared_run,
+    result_of_first,
+)
 from ntkjax.pipeline.template_settings import template_options
 from ntkjax.store.atomic import write_json
 from ntkjax.store.run_directory import (
     add_to_manifest,
     hash_files,
-    open_run,
     plain_values,
     read_json,
 )
@@ -75,7 +80,7 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
     )
     clock.lap("load model")
     out = _open(settings, found, prepared)
-    if (out / RESULT).exists():
+    if is_finished(out / RESULT):
         return EvaluateRun(read_json(out / RESULT), reused=True)
 
     with progress("evaluate", num_texts(questions), "texts") as advance:
@@ -88,6 +93,8 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
             advance=advance,
         )
     clock.lap("evaluate")
+    if not processes.is_first():
+        return EvaluateRun(result_of_first(out / RESULT), reused=False)
     result = _result(settings, questions, evaluation, clock)
     write_predictions(out / PREDICTIONS, evaluation, generated=settings.generate)
     add_to_manifest(out, {"command": "evaluate", **_facts(result)})
@@ -148,4 +155,4 @@ def _open(settings: EvaluateSettings, found: FoundModel, prepared: Prepared) -> 
     hashes = {name: hash_files(paths) for name, paths in files.items()}
     resolved = plain_values(settings, without=("out", "devices"))
     facts = model_facts(found, prepared.model)
-    return open_run(settings.out, resolved, hashes, facts)
+    return open_shared_run(settings.out, resolved, hashes, facts)

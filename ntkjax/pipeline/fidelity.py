@@ -10,6 +10,7 @@ import numpy as np
 from ntkjax.data.batches import make_batch, pooling_weights
 from ntkjax.data.examples import choose, read_examples
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices import processes
 from ntkjax.errors import InputError
 from ntkjax.fidelity.cosines import output_cosines
 from ntkjax.fidelity.measure import NonFiniteKernel, output_blocks
@@ -41,13 +42,17 @@ from ntkjax.pipeline.setup import (
     resolve_lora,
     tokenize_files,
 )
+from ntkjax.pipeline.shared_run import (
+    is_finished,
+    open_shared_run,
+    result_of_first,
+)
 from ntkjax.pipeline.template_settings import template_options
 from ntkjax.reports.page import write_fidelity_page
 from ntkjax.store.atomic import write_atomically, write_json, write_tensors
 from ntkjax.store.run_directory import (
     add_to_manifest,
     hash_files,
-    open_run,
     plain_values,
     read_json,
 )
@@ -100,10 +105,12 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     clock.lap("load model")
     out = _open(settings, lora, found_model, prepared)
     table = coverage(prepared.model)
-    if (out / RESULT).exists():
+    if is_finished(out / RESULT):
         return FidelityRun(read_json(out / RESULT), table, reused=True)
 
     found = _measure(settings, prepared, readout, kernels, texts, clock)
+    if not processes.is_first():
+        return FidelityRun(result_of_first(out / RESULT), table, reused=False)
     result = _result(settings, prepared, readout, texts, found, clock)
     arrays = {name: kernel.values for name, kernel in found.kernels.items()}
     if found.second is not None:
@@ -337,7 +344,7 @@ def _open(
         "lora": plain_values(lora)
     }
     facts = model_facts(found, prepared.model)
-    return open_run(settings.out, resolved, hashes, facts)
+    return open_shared_run(settings.out, resolved, hashes, facts)
 
 
 def _text(path: Path | None) -> str | None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ntkjax.devices import processes
 from ntkjax.store.atomic import full_disk_named
 
 
@@ -23,6 +24,9 @@ class Ledger:
 
     def book(self, stage: str) -> None:
         """Books the time since the last call on `stage`."""
+        processes.note_stage(f"after {stage}")
+        if not processes.is_first():
+            return
         now = time.monotonic()
         row = {
             "stage": stage,

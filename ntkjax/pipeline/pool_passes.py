@@ -17,9 +17,11 @@ from jaxtyping import Bool, Int32, Int64
 from ntkjax.data.examples import Example
 from ntkjax.data.pool import Pool
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.teams import Team
 from ntkjax.models.text_encoder import TextEncoder
 from ntkjax.pipeline.progress import progress
 from ntkjax.selection.problem import Compute
+from ntkjax.store.polling import wait_until
 from ntkjax.store.shards import ShardedPass, config_hash, part_of
 
 
@@ -67,6 +69,8 @@ class Stages:
         rows_per_shard: Rows of each shard.
         part: (i, n): shards i, i + n, ... are ours.
         run: Names the run, so that no other one touches its unfinished work.
+        team: The processes that work on this part together, where several processes
+            do the parts of this run now; None where nobody is to be waited for.
     """
 
     folder: Path
@@ -74,6 +78,25 @@ class Stages:
     rows_per_shard: int
     part: tuple[int, int] = (1, 1)
     run: str = "run"
+    team: Team | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes what its part finds."""
+        return self.team is None or self.team.leads
+
+    def finds(self, folder: Path) -> bool:
+        """Whether a folder is there, as the team's leader finds."""
+        there = folder.exists()
+        return there if self.team is None else self.team.agrees(there)
+
+    def missing(self, store: ShardedPass) -> list[int]:
+        """Shards of our part that are not there, as the team's leader finds."""
+        found = store.missing()
+        if self.team is not None:
+            is_missing = np.isin(np.arange(store.num_shards), found).astype(np.int32)
+            found = np.flatnonzero(self.team.agree(is_missing)).tolist()
+        return part_of(found, *self.part)
 
     def path(self, name: str, decides: Mapping[str, Any]) -> tuple[Path, str]:
         """The folder of a stage, and the hash of what decides it."""
@@ -208,14 +231,19 @@ class PoolCandidates:
         if rows_each is not None:
             num_rows = cuts.num_shards * rows_each
             store = ShardedPass(folder, num_rows, rows_each, identity)
-        mine = part_of(store.missing(), *stages.part)
+        mine = stages.missing(store)
         if mine:
             total = sum(len(cuts.rows(shard)) for shard in mine)
             with progress(name, total, "examples") as advance:
                 for shard in mine:
                     part = cuts.rows(shard)
                     texts = self.read(np.arange(part.start, part.stop))
-                    store.write(shard, compute(texts, advance))
+                    found = compute(texts, advance)
+                    if stages.writes:
+                        store.write(shard, found)
+        if stages.team is not None:
+            owed = list(range(store.num_shards))
+            wait_until(lambda: all(map(store.has_record, owed)))
         missing = store.missing() if stages.part[1] > 1 else []
         if missing:
             raise Unfinished(name, len(missing), store.num_shards)

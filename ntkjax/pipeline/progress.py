@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from ntkjax.devices import processes
+
 
 PATIENCE = 2.0
 """Seconds of reading that pass before anything is shown of it."""
@@ -29,6 +31,10 @@ def progress(
         started: When it began, for one that is shown later; its first line comes with
             the first call. Default: now.
     """
+    processes.note_stage(what)
+    if not processes.is_first():
+        yield lambda count: None
+        return
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import (
@@ -86,7 +92,8 @@ def read_progress(what: str, num_bytes: int) -> Iterator[Callable[[int], None]]:
 
 def announce(line: str) -> None:
     """Says what begins now, on stderr."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    if processes.is_first():
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _plain_lines(

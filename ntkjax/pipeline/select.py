@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from ntkjax.data.templates import DEFAULT_TEMPLATE
+from ntkjax.devices import processes
+from ntkjax.devices.teams import Team
 from ntkjax.math.seeds import stream
 from ntkjax.models.lora import LoraSettings
 from ntkjax.pipeline.ledger import Ledger
@@ -28,6 +30,11 @@ from ntkjax.pipeline.select_settings import (
     with_defaults,
 )
 from ntkjax.pipeline.setup import Prepared, prepare, resolve_lora
+from ntkjax.pipeline.shared_run import (
+    is_finished,
+    open_shared_run,
+    result_of_first,
+)
 from ntkjax.pipeline.template_settings import template_options
 from ntkjax.pipeline.warmup import no_warm_up, warm_up
 from ntkjax.reports.selection_page import write_selection_page
@@ -40,7 +47,6 @@ from ntkjax.selection.shortlist import shortlist
 from ntkjax.store.atomic import write_atomically, write_json
 from ntkjax.store.run_directory import (
     add_to_manifest,
-    open_run,
     plain_values,
     read_json,
     require_writable,
@@ -73,7 +79,6 @@ def run_select(settings: SelectSettings) -> SelectRun:
     """
     settings = with_defaults(settings)
     check_select_settings(settings)
-    part = (1, 1) if settings.shard is None else parse_part(settings.shard)
     out = settings.out
     ledger = Ledger(out / "metrics.jsonl")
     found_model = pinned_model(settings.model, out)
@@ -82,25 +87,30 @@ def run_select(settings: SelectSettings) -> SelectRun:
     lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
     inputs = read_inputs(settings, folder)
     identity = identity_of(settings, lora, folder)
-    if (out / RESULT).exists():
-        open_run(out, *identity)
+    if is_finished(out / RESULT):
+        open_shared_run(out, *identity)
         return SelectRun(read_json(out / RESULT), reused=True)
     prepared = _load(settings, lora, inputs)
     model, start = prepared.model, prepared.theta
     method = named_method(settings.method)
     method.check(prospect_of(settings, model, inputs))
-    stages = _stages(settings, lora, identity[1], part)
+    team = Team(prepared.mesh) if processes.is_joined() else None
+    part = _part(settings, team)
+    stages = _stages(settings, lora, identity[1], part, team)
     # Not before: a slip in a flag must not claim it.
-    open_run(out, *identity, model_facts(found_model, model))
+    open_shared_run(out, *identity, model_facts(found_model, model))
     ledger.book("load")
     snapshots, history = _warmed_up(settings, prepared, inputs, stages)
-    if snapshots[-1].num_steps or model.lora is not None:
+    is_first = processes.is_first()
+    if is_first and (snapshots[-1].num_steps or model.lora is not None):
         publish_theta(out, snapshots[-1].theta, model, found_model.id, inputs.folder)
     ledger.book("warm-up")
     decides = {"pool": identity[1]["pool"], "batch_size": settings.batch_size}
     candidates = PoolCandidates(inputs.pool, inputs.encode, stages, decides)
     problem = problem_of(settings, prepared, snapshots, inputs, candidates)
     found, scored = _choose(settings, method, problem, candidates, ledger)
+    if not is_first:
+        return SelectRun(result_of_first(out / RESULT), reused=False)
     write_scores(inputs.pool, found, out / "scores.parquet")
     suffix = "parquet" if inputs.pool.is_parquet else "jsonl"
     inputs.pool.write_rows(found.selected, out / f"selected.{suffix}")
@@ -150,6 +160,13 @@ def _choose(
     return found, scored
 
 
+def _part(settings: SelectSettings, team: Team | None) -> tuple[int, int]:
+    """Which part of the long passes is ours, counted from 1, and of how many."""
+    if team is not None:
+        return team.part
+    return (1, 1) if settings.shard is None else parse_part(settings.shard)
+
+
 def _load(
     settings: SelectSettings, lora: LoraSettings | None, inputs: Inputs
 ) -> Prepared:
@@ -162,6 +179,7 @@ def _load(
         seed=settings.seed,
         vocab_size=inputs.encode.vocab_size,
         devices=settings.devices,
+        apart=True,
     )
 
 
@@ -170,6 +188,7 @@ def _stages(
     lora: LoraSettings | None,
     hashes: dict[str, str],
     part: tuple[int, int],
+    team: Team | None,
 ) -> Stages:
     """Where stages are kept, and what decides all of them.
 
@@ -190,7 +209,7 @@ def _stages(
     if settings.stages is not None:
         folder = settings.stages
         require_writable(folder, "--stages")
-    return Stages(folder, decides, settings.rows_per_shard, part, run)
+    return Stages(folder, decides, settings.rows_per_shard, part, run, team)
 
 
 def _warmed_up(

@@ -127,13 +127,17 @@ def prepare(
     seed: int,
     vocab_size: int,
     devices: DeviceOptions = ALL_DEVICES,
+    apart: bool = False,
 ) -> Prepared:
-    """The model and θ: an adapter's, its start under `seed`, or all weights."""
+    """The model and θ: an adapter's, its start under `seed`, or all weights.
+
+    `apart` is whether processes work on rows of their own (`open_mesh`).
+    """
     check_dtype(dtype)
     frozen = np.dtype(DTYPES[dtype] or stored_dtype(folder))
     # Without LoRA θ is float32 as the files have it, whatever the activations are.
     loaded = np.dtype(jnp.float32) if lora is None else frozen
-    mesh = open_mesh(devices, folder, loaded)
+    mesh = open_mesh(devices, folder, loaded, apart=apart)
     watch = partial(read_progress, "loading the model")
     model = load_model(folder, lora, loaded, watch, mesh)
     if lora is None:

@@ -1,6 +1,7 @@
 """`ntkjax train`: θ fine-tuned on files, resumable, written down."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from jaxtyping import Array
 
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices import processes
 from ntkjax.devices.mesh import replicate
 from ntkjax.models.adapter import adapter_files, write_adapter
 from ntkjax.models.coverage import Coverage, coverage
@@ -18,6 +20,11 @@ from ntkjax.models.mask import Mask
 from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import Prepared, prepare, resolve_lora
+from ntkjax.pipeline.shared_run import (
+    is_finished,
+    open_shared_run,
+    result_of_first,
+)
 from ntkjax.pipeline.train_inputs import Texts, read_texts, read_training_mask
 from ntkjax.pipeline.train_result import Measured, training_result
 from ntkjax.pipeline.train_settings import TrainSettings, check_train_settings
@@ -25,7 +32,6 @@ from ntkjax.store.atomic import full_disk_named, write_json
 from ntkjax.store.run_directory import (
     add_to_manifest,
     hash_files,
-    open_run,
     plain_values,
     read_json,
 )
@@ -84,7 +90,7 @@ def run_train(settings: TrainSettings) -> TrainRun:
     facts = model_facts(found, prepared.model)
     out = _open(settings, lora, model_hash, facts)
     table = coverage(prepared.model)
-    if (out / RESULT).exists():
+    if is_finished(out / RESULT):
         return TrainRun(read_json(out / RESULT), table, reused=True)
 
     before = (
@@ -97,6 +103,8 @@ def run_train(settings: TrainSettings) -> TrainRun:
     theta = trained.best_theta if settings.keep == "best" else trained.theta
     measured = Measured(*before, _loss(settings, prepared, theta, texts.retention))
     clock.lap("loss after")
+    if not processes.is_first():
+        return TrainRun(result_of_first(out / RESULT), table, reused=False)
     _write(settings, prepared, theta, found)
     result = training_result(
         settings, prepared, texts, mask, trained, measured, clock.laps
@@ -132,6 +140,8 @@ def _train(
 ) -> TrainedAdapter:
     """The training, its history a line per step in `metrics.jsonl`."""
     metrics = settings.out / "metrics.jsonl"
+    if not processes.is_first():
+        metrics = Path(os.devnull)
     with (
         full_disk_named(metrics),
         metrics.open("w", encoding="utf-8", buffering=1) as lines,
@@ -186,4 +196,6 @@ def _open(
     resolved = plain_values(settings, without=("out", "save_every", "devices"))
     if lora is not None:
         resolved |= {"lora": plain_values(lora)}
-    return open_run(settings.out, resolved, {"model": model_hash, **hashes}, facts)
+    return open_shared_run(
+        settings.out, resolved, {"model": model_hash, **hashes}, facts
+    )

@@ -28,6 +28,7 @@ from ntkjax.pipeline.progress import progress
 from ntkjax.selection.loss_gradients import hash_of
 from ntkjax.selection.problem import Snapshot
 from ntkjax.store.atomic import write_json, write_tensors
+from ntkjax.store.polling import wait_until
 from ntkjax.store.run_directory import hash_files, plain_values, read_json
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.plan import Plan
@@ -71,14 +72,18 @@ def warm_up(
     folder, _ = stages.path("warmup", decides)
     part, parts = stages.part
     job = folder.with_name(f"{folder.name}.{stages.run}-{part}-of-{parts}")
-    if not folder.exists():
+    if stages.team is not None and part > 1:
+        wait_until(folder.exists)  # the first part trains
+    if not stages.finds(folder):
         found = job / "found"
-        found.mkdir(parents=True, exist_ok=True)
+        if stages.writes:
+            found.mkdir(parents=True, exist_ok=True)
         plan = Plan([examples], settings, seed, None)
         steps_each = _steps_between_snapshots(plan)
 
         def keep(state: TrainingState) -> None:
-            if state.step % steps_each == 0 or state.step == plan.num_steps:
+            is_due = state.step % steps_each == 0 or state.step == plan.num_steps
+            if is_due and stages.writes:
                 path = found / f"step-{state.step:07d}.safetensors"
                 write_tensors(path, _snapshot(state, steps_each))
 
@@ -95,9 +100,12 @@ def warm_up(
                 advance=advance,
                 observe=keep,
             )
-        write_json(found / HISTORY, [_plain(row) for row in trained.history])
-        _publish(found, folder)
-    shutil.rmtree(job, ignore_errors=True)  # also what a kill just before this left
+        if stages.writes:
+            write_json(found / HISTORY, [_plain(row) for row in trained.history])
+            _publish(found, folder)
+    wait_until(folder.exists)
+    if stages.writes:
+        shutil.rmtree(job, ignore_errors=True)  # also what a kill before this left
     paths = sorted(folder.glob("step-*.safetensors"))
     betas = settings.beta1, settings.beta2
     snapshots = tuple(_read_snapshot(path, betas) for path in paths)

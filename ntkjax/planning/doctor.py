@@ -30,21 +30,43 @@ _DEVIATIONS = 6.0
 _SHAPES = ((1, 64), (2, 32))
 
 
+_REMEDY = (
+    "This installation computes wrong numbers: do not use its kernels. Install another "
+    "jax and jaxlib (0.10.2 is known to be wrong on CPU; the tested versions stand in "
+    "pyproject.toml), then run ntkjax doctor again."
+)
+
+
 @dataclass(frozen=True)
 class Check:
-    """One check: what was compared, and how it came out."""
+    """One check: what was compared, and how it came out.
+
+    Attributes:
+        name: What was compared.
+        passed: Whether it came out well.
+        detail: How, in words.
+        warns: Whether it passed, but is worth a look.
+    """
 
     name: str
     passed: bool
     detail: str
+    warns: bool = False
 
 
 @dataclass(frozen=True)
 class Report:
-    """Facts about the installation, and the checks."""
+    """What was found.
+
+    Attributes:
+        facts: About the installation.
+        checks: In their order.
+        remedy: What to do when one failed.
+    """
 
     facts: dict[str, str]
     checks: list[Check]
+    remedy: str = _REMEDY
 
     @property
     def passed(self) -> bool:
@@ -54,13 +76,7 @@ class Report:
     @property
     def advice(self) -> str:
         """What to do when one did not."""
-        if self.passed:
-            return ""
-        return (
-            "This installation computes wrong numbers: do not use its kernels. "
-            "Install another jax and jaxlib (0.10.2 is known to be wrong on CPU; the "
-            "tested versions stand in pyproject.toml), then run ntkjax doctor again."
-        )
+        return "" if self.passed else self.remedy
 
 
 def examine() -> Report:

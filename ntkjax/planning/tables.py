@@ -119,14 +119,15 @@ def honesty_lines(plan: Plan, hardware: Hardware) -> list[str]:
 def size_text(number: float | int) -> str:
     """Bytes with the unit that leaves two digits or three.
 
-    >>> [size_text(n) for n in (0, 700, 83.9e6, 28.54e9, 3e13)]
-    ['0', '0.7 kB', '84 MB', '28.5 GB', '30 TB']
+    >>> [size_text(n) for n in (0, 700, 312e3, 83.9e6, 28.54e9, 3e13)]
+    ['0', '0.7 kB', '312 kB', '84 MB', '28.5 GB', '30 TB']
     """
     for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if number >= factor:
             value = number / factor
             return f"{value:.1f} {unit}" if unit == "GB" else f"{value:.0f} {unit}"
-    return f"{number / 1e3:.2g} kB" if number else "0"
+    value = number / 1e3
+    return f"{value:.0f} kB" if value >= 10 else f"{value:.2g} kB" if number else "0"
 
 
 def duration(seconds: float | int) -> str:

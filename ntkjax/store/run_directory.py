@@ -20,6 +20,8 @@ from ntkjax.store.atomic import is_partial, write_json, write_text
 
 SETTINGS = "run.yaml"
 MANIFEST = "manifest.json"
+NOTES = "processes"
+"""Where several processes of a run note what they do; it claims no directory."""
 
 
 def open_run(
@@ -118,7 +120,7 @@ def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]
 
 
 def _is_foreign(path: Path) -> bool:
-    return path.name != MANIFEST and not is_partial(path)
+    return path.name not in (MANIFEST, NOTES) and not is_partial(path)
 
 
 def _read_settings(path: Path) -> Any:

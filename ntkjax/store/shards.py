@@ -68,6 +68,10 @@ class ShardedPass:
         """
         return self._content(shard) is not None
 
+    def has_record(self, shard: int) -> bool:
+        """Whether the shard's record is there. Cost: reads nothing."""
+        return self._path(shard, "json").exists()
+
     def missing(self) -> list[int]:
         """The shards that are still to be written."""
         return [k for k in range(self.num_shards) if not self.is_done(k)]

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import readable
+from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 
@@ -38,31 +40,27 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints of one training in one folder.
 
+    Of several processes the leading one writes; all of them read.
+
     Args:
         folder: Where they are; made if absent.
         identity: A hash of everything that decides the training. A folder with
             checkpoints of another one is refused.
+        team: The processes that train together.
 
     Raises:
         InputError: If the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, identity: str):
+    def __init__(self, folder: Path, identity: str, team: Team):
         import orbax.checkpoint as orbax
 
-        self._folder, self._identity = folder, identity
-        options = orbax.CheckpointManagerOptions(
-            max_to_keep=_KEPT,
-            enable_async_checkpointing=False,
-            cleanup_tmp_directories=True,
-        )
-        with _quiet():
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                path = folder.absolute()
-                self._manager = orbax.CheckpointManager(path, options=options)
-            except OSError as error:
-                raise InputError(f"{folder}: cannot be written: {error}.") from error
+        self._folder, self._identity, self._team = folder, identity, team
+        if team.leads:
+            self._manager = self._opened(orbax)
+        team.agrees(True)  # the folder is there now, and clean
+        if not team.leads:
+            self._manager = self._opened(orbax)
         self._args = orbax.args
         self._rest_until = 0.0
 
@@ -72,8 +70,10 @@ class Checkpoints:
         Raises:
             InputError: If it belongs to another training.
         """
-        step = self._manager.latest_step()
-        if step is None:
+        latest = self._manager.latest_step()
+        number = np.array([-1 if latest is None else latest], np.int32)
+        step = int(self._team.agree(number)[0])
+        if step < 0:
             return None
         args = self._args
         with _quiet():
@@ -93,7 +93,7 @@ class Checkpoints:
 
     def may_save(self) -> bool:
         """Whether saving again would still take a small share of the time."""
-        return time.monotonic() >= self._rest_until
+        return self._team.leads and time.monotonic() >= self._rest_until
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint and removes those that are too old.
@@ -101,6 +101,8 @@ class Checkpoints:
         Raises:
             InputError: If the disk refuses; earlier checkpoints stay.
         """
+        if not self._team.leads:
+            return
         started = time.monotonic()
         args = self._args
         facts = {**checkpoint.facts, "identity": self._identity}
@@ -119,6 +121,30 @@ class Checkpoints:
                 ) from error
         now = time.monotonic()
         self._rest_until = now + _SHARE * (now - started)
+
+    def _opened(self, orbax):
+        """The manager of a process on its own, whoever else is about."""
+        own = jax.process_index()
+        with _quiet():
+            options = orbax.CheckpointManagerOptions(
+                max_to_keep=_KEPT,
+                enable_async_checkpointing=False,
+                cleanup_tmp_directories=self._team.leads,
+                create=False,
+                read_only=not self._team.leads,
+                multiprocessing_options=orbax.options.MultiprocessingOptions(
+                    primary_host=own, active_processes={own}
+                ),
+            )
+            try:
+                if self._team.leads:
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                path = self._folder.absolute()
+                return orbax.CheckpointManager(path, options=options)
+            except OSError as error:
+                raise InputError(
+                    f"{self._folder}: cannot be written: {error}."
+                ) from error
 
     def close(self) -> None:
         """Ends what orbax runs in the background."""
@@ -148,7 +174,7 @@ def training_identity(
     total = hashlib.sha256(repr((model.config, model.lora, settings)).encode())
     for name, leaf in sorted(model.frozen.items()):
         total.update(f"{name} {leaf.shape} {leaf.dtype} ".encode())
-        total.update(np.asarray(jax.device_get(leaf[0])).tobytes())
+        total.update(np.asarray(readable(leaf[0])).tobytes())
     for name, leaf in sorted(theta.items()):
         total.update(f"{name} {leaf.shape} ".encode())
         total.update(np.asarray(leaf).tobytes())

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import num_groups, replicate
+from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.training.checkpoints import Checkpoints, training_identity
@@ -112,7 +113,7 @@ def train_adapter(
         decides = (settings, seed, mix, max_length, validate_every)
         data = [*sources, validation]
         identity = training_identity(model, theta, data, decides, mask)
-        store = Checkpoints(checkpoints, identity)
+        store = Checkpoints(checkpoints, identity, Team(mesh))
     try:
         take_step = _Stepper(
             *(replicate(model, mesh), replicate(mask, mesh)),

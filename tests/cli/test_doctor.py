@@ -56,3 +56,29 @@ def test_a_failed_check_ends_with_1_and_advice(quick, capsys, monkeypatch):
     assert "1.0e-01 (at most 1e-04)" in failed
     assert out.splitlines()[-1].startswith("This installation computes wrong numbers")
     assert "jaxlib" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "run"], "--out says nothing without --distributed auto."),
+        (["--mesh", "data=2"], "--mesh says nothing without --distributed auto."),
+        (
+            ["--coordinator-address", "h:1", "--num-processes", "2"],
+            "--coordinator-address says nothing without --distributed auto.",
+        ),
+        (
+            ["--distributed", "auto", "--coordinator-address", "h:1"],
+            "--num-processes is missing",
+        ),
+        (["--distributed", "yes"], "--distributed yes: expected auto or off."),
+        (["--distributed", "auto", "--mesh", "x=2"], "--mesh x=2: expected auto"),
+        (["--distributed", "auto"], "JAX finds no cluster here"),
+    ],
+)
+def test_wrong_use(words, message, capsys):
+    assert main(["doctor", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1

@@ -117,7 +117,7 @@ def test_help_of_other_commands_lists_nothing(capsys, recorded):
     with pytest.raises(SystemExit):
         main(["fidelity", "--help"])
     out = capsys.readouterr().out
-    assert "CPUs say nothing" in out.rstrip().splitlines()[-1]
+    assert "counts as lost" in out.rstrip().splitlines()[-1]
 
 
 def test_flag_beats_file_beats_default(tmp_path, recorded):

@@ -1,9 +1,14 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
 from ntkjax.cli.main import main
+from ntkjax.models.families import read_config
+from ntkjax.pipeline.device_mesh import weight_bytes
+from tests.cli.world import build_world
+from tests.pipeline.select_problem import flags_of, write_problem
 
 
 LLAMA = pathlib.Path(__file__).parents[2] / "examples" / "configs" / "llama-3-8b"
@@ -63,3 +68,43 @@ def test_slips_end_with_2_and_one_line(words, message, capsys):
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+def widen(world, num_tokens: int) -> None:
+    """Gives embedding and head rows for more tokens than the tokenizer knows."""
+    world.edit_config(vocab_size=num_tokens)
+
+    def grow(tensors: dict) -> None:
+        for name in ("model.embed_tokens.weight", "lm_head.weight"):
+            known = tensors[name]
+            more = np.zeros((num_tokens - len(known), known.shape[1]), known.dtype)
+            tensors[name] = np.concatenate([known, more])
+
+    world.edit_tensors(grow)
+
+
+def test_what_plan_says_of_a_small_device_is_what_select_does(tmp_path, capsys):
+    """A model that one device cannot hold, and two can."""
+    world = build_world(tmp_path)
+    write_problem(world)
+    widen(world, 8192)
+    size = weight_bytes(read_config(world.model).decoder, 4, 1)
+    memory = str(0.8 * size / 2**30)
+
+    def run(command: str, mesh: str, *words: str) -> tuple[int, str, str]:
+        flags = flags_of(world, mesh=mesh, memory_per_device=memory, batch_size=2)
+        code = main([command, *flags, *words])
+        return code, *capsys.readouterr()
+
+    _, out, _ = run("plan", "data=2", "--hardware", "cpu")
+    assert "does not fit: needs" in out
+    assert "smallest change that makes it fit: --mesh data=1,model=2" in out
+    code, _, err = run("select", "data=2")
+    assert code == 2
+    assert "choose --mesh data=1,model=2" in err
+    for mesh in ("data=1,model=2", "auto"):
+        _, out, _ = run("plan", mesh, "--hardware", "cpu")
+        assert "mesh data=1,model=2" in out
+        assert "\nfits: needs" in out
+    assert run("select", "auto")[0] == 0
+    assert (world.out / "selected.jsonl").exists()

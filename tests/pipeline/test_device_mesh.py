@@ -1,16 +1,15 @@
-import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
-import safetensors.numpy
 
-from ntkjax.cli.main import main
+from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
+from ntkjax.pipeline import device_mesh
 from ntkjax.pipeline.device_mesh import automatic_mesh, open_mesh, weight_bytes
 from ntkjax.pipeline.device_settings import DeviceOptions
 from tests.cli.world import build_world
-from tests.oracles import normwise
 from tests.problems import tiny_config
 
 
@@ -35,12 +34,20 @@ def world(tmp_path_factory):
     ],
 )
 def test_as_few_devices_as_hold_the_weights(memory, expected):
-    assert automatic_mesh(CONFIG, 4, 8, memory) == expected
+    assert automatic_mesh(CONFIG, 4, 8, 8, memory) == expected
 
 
 def test_the_mesh_divides_the_devices():
-    assert automatic_mesh(CONFIG, 4, 6, WHOLE / 100) == (3, 2)
-    assert automatic_mesh(CONFIG, 4, 3, WHOLE / 100) == (3, 1)
+    assert automatic_mesh(CONFIG, 4, 6, 6, WHOLE / 100) == (3, 2)
+    assert automatic_mesh(CONFIG, 4, 3, 3, WHOLE / 100) == (3, 1)
+
+
+def test_whole_processes_share_the_weights():
+    """Parts of a process's devices, or several processes with all of theirs."""
+    assert automatic_mesh(CONFIG, 4, 12, 3, WHOLE / 100) == (12, 1)
+    assert automatic_mesh(CONFIG, 4, 12, 1, WHOLE / 100) == (3, 4)
+    assert automatic_mesh(CONFIG, 4, 12, 2, WHOLE / 100) == (3, 4)
+    assert automatic_mesh(CONFIG, 4, 12, 6, WHOLE / 100) == (6, 2)
 
 
 @pytest.mark.parametrize(
@@ -72,47 +79,62 @@ def test_weights_that_fit_only_when_shared(world):
     assert found.devices.shape == (1, 2)
 
 
+def stand_in(monkeypatch, own: int, count: int, local: int) -> list:
+    """Makes JAX show devices of several processes; gets shapes and ids of meshes."""
+    made, mesh = [], data_mesh()
+    devices = [
+        SimpleNamespace(process_index=p, id=10 * p + i, memory_stats=dict)
+        for p in range(count)
+        for i in range(local)
+    ]
+    mine = [device for device in devices if device.process_index == own]
+    for name, value in (
+        ("devices", lambda: devices[::-1]),  # in any order
+        ("local_devices", lambda: mine),
+        ("local_device_count", lambda: local),
+        ("process_index", lambda: own),
+    ):
+        monkeypatch.setattr(device_mesh.jax, name, value)
+
+    def make_mesh(shape, chosen):
+        made.append((tuple(shape), [device.id for device in chosen]))
+        return mesh
+
+    monkeypatch.setattr(device_mesh, "make_mesh", make_mesh)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("mesh", "apart", "shape", "ids"),
+    [
+        ("data=8", False, (8, 1), [0, 1, 10, 11, 20, 21, 30, 31]),
+        ("data=8", True, (2, 1), [20, 21]),
+        ("data=4,model=2", True, (1, 2), [20, 21]),
+        ("data=2,model=4", True, (1, 4), [20, 21, 30, 31]),
+        ("data=2,model=4", False, (2, 4), [0, 1, 10, 11, 20, 21, 30, 31]),
+    ],
+)
+def test_several_processes(world, monkeypatch, mesh, apart, shape, ids):
+    """The mesh of process 2 of 4 with two devices each."""
+    made = stand_in(monkeypatch, own=2, count=4, local=2)
+    open_mesh(DeviceOptions(mesh), world.model, FLOAT32, apart=apart)
+    assert made == [(shape, ids)]
+
+
+@pytest.mark.parametrize(
+    ("mesh", "message"),
+    [
+        ("data=4", "--mesh data=4: needs 4 devices, but there are 6 in 2 processes"),
+        ("data=3,model=2", "each process has 3 devices; model= must divide their"),
+    ],
+)
+def test_several_processes_refused(world, monkeypatch, mesh, message):
+    stand_in(monkeypatch, own=0, count=2, local=3)
+    with pytest.raises(InputError, match=message):
+        open_mesh(DeviceOptions(mesh), world.model, FLOAT32)
+
+
 def read(world):
     from ntkjax.models.families import read_config
 
     return read_config(world.model).decoder
-
-
-@pytest.mark.slow
-def test_commands_agree_on_both_meshes(world, capsys):
-    """Fidelity, train, select and evaluate: data=2 against model=2."""
-    found = {}
-    for mesh in ("data=2", "model=2"):
-        out = world.root / mesh
-        common = ["--mesh", mesh, "--model", str(world.model), "--max-length", "24"]
-        small = world.flags(kernels=("summed",), sketches=None, out=out / "fidelity")
-        lora = ["--lora.rank", "2"]
-        assert main(["fidelity", *small, *lora, "--mesh", mesh]) == 0
-        data = ["--data", str(world.queries), "--out", str(out / "train")]
-        assert main(["train", *common, *lora, *data, "--training.steps", "3"]) == 0
-        select = [
-            *("--target", str(world.queries), "--pool", str(world.candidates)),
-            *("--budget", "5", "--training.steps", "2", "--out", str(out / "select")),
-        ]
-        assert main(["select", *common, *lora, *select]) == 0
-        adapter = ["--adapter", str(out / "train" / "adapter")]
-        asked = ["--data", str(world.queries), "--out", str(out / "evaluate")]
-        assert main(["evaluate", *common, *adapter, *asked]) == 0
-        capsys.readouterr()
-        kernels = safetensors.numpy.load_file(out / "fidelity/kernels.safetensors")
-        theta = safetensors.numpy.load_file(
-            out / "train/adapter/adapter_model.safetensors"
-        )
-        nll = json.loads((out / "evaluate/evaluation.json").read_text())
-        found[mesh] = {
-            **kernels,
-            **theta,
-            "nll": np.array(nll["overall"]["nll"]["value"]),
-            "selected": (out / "select/selected.jsonl").read_bytes(),
-        }
-    one, other = found.values()
-    assert one.pop("selected") == other.pop("selected")
-    assert one.keys() == other.keys()
-    for name, array in one.items():
-        # Sums over two devices round otherwise; Adam's first steps are signs of them.
-        assert normwise(other[name], array) < 1e-4, name

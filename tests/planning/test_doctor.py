@@ -116,3 +116,8 @@ def test_one_failed_check_fails_the_report(outcomes):
     report = Report({}, [Check(str(i), ok, "") for i, ok in enumerate(outcomes)])
     assert report.passed is all(outcomes)
     assert ("Install another jax" in report.advice) is not all(outcomes)
+
+
+def test_another_remedy():
+    failed = Report({}, [Check("a", False, "")], "Call a doctor.")
+    assert failed.advice == "Call a doctor."

@@ -87,4 +87,8 @@ def test_labels_keep_their_distance():
 def test_bytes_are_the_same_in_a_second_drawing(result):
     assert cost_figure(result) == cost_figure(copy.deepcopy(result))
     assert not re.search(r"<dc:date|20\d\d-\d\d", cost_figure(result))
-    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_pyplot_is_not_needed(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # an import fails
+    assert cost_figure(result)

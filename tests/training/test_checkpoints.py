@@ -5,6 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
+from ntkjax.devices.mesh import data_mesh
+from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
 from ntkjax.training.checkpoints import Checkpoint, Checkpoints, training_identity
 from tests.training.problem import EXAMPLES, settings, small_model
@@ -16,12 +18,13 @@ ARRAYS = {
     "mu": {"a.b.lora_A": np.full((2, 3), 2, np.float32), "a.b": np.float32([2])},
     "count": np.int32(3),
 }
+ALONE = Team(data_mesh(1))
 FACTS = {"history": [{"loss": 0.1 + 0.2, "validation_loss": None}], "best": None}
 
 
 @pytest.fixture
 def store(tmp_path):
-    store = Checkpoints(tmp_path / "checkpoints", "me")
+    store = Checkpoints(tmp_path / "checkpoints", "me", ALONE)
     yield store
     store.close()
 
@@ -50,19 +53,19 @@ def test_the_newest_two_are_kept(store, tmp_path):
 
 def test_an_unfinished_one_is_not_read(tmp_path):
     folder = tmp_path / "checkpoints"
-    store = Checkpoints(folder, "me")
+    store = Checkpoints(folder, "me", ALONE)
     store.save(Checkpoint(2, ARRAYS, FACTS))
     store.close()
     # What a killed `save` leaves beside it.
     shutil.copytree(folder / "2", folder / "4.orbax-checkpoint-tmp")
-    again = Checkpoints(folder, "me")
+    again = Checkpoints(folder, "me", ALONE)
     assert again.newest().step == 2
     again.close()
 
 
 def test_another_training_is_refused(store, tmp_path):
     store.save(Checkpoint(2, ARRAYS, FACTS))
-    other = Checkpoints(tmp_path / "checkpoints", "you")
+    other = Checkpoints(tmp_path / "checkpoints", "you", ALONE)
     with pytest.raises(InputError, match="checkpoints of another training"):
         other.newest()
     other.close()
@@ -89,7 +92,7 @@ def test_a_full_disk_leaves_earlier_ones(store, monkeypatch):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        Checkpoints(tmp_path / "file" / "checkpoints", "me")
+        Checkpoints(tmp_path / "file" / "checkpoints", "me", ALONE)
 
 
 def test_identity_follows_everything_that_decides():
