@@ -1,7 +1,6 @@
 """Settings from a YAML file, with errors that name the line."""
 
 import dataclasses
-import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import yaml
 
 from ntkjax.errors import InputError
+from ntkjax.store.typed_values import typed_value
 
 
 def read_config_file(path: Path, settings_type: type) -> dict[str, Any]:
@@ -66,14 +66,19 @@ def _hints(
     hints = typing.get_type_hints(settings_type, include_extras=True)
     for field in dataclasses.fields(settings_type):
         hint = hints[field.name]
-        if typing.get_origin(hint) is typing.Annotated:
-            inner = typing.get_args(hint)[0]
+        is_marked = typing.get_origin(hint) is typing.Annotated
+        inner: Any = typing.get_args(hint)[0] if is_marked else hint
+        if is_marked and _is_dataclass(inner):
             own, _ = _hints(inner)
             without_prefix[field.name] = (inner, list(own))
             names |= own
         else:
-            names[field.name] = hint
+            names[field.name] = inner
     return names, without_prefix
+
+
+def _is_dataclass(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint)
 
 
 def _value(path: Path, node: yaml.Node, key: str, hint: Any) -> Any:
@@ -84,27 +89,10 @@ def _value(path: Path, node: yaml.Node, key: str, hint: Any) -> Any:
     except (yaml.YAMLError, ValueError) as error:  # a tag, or a date that is none
         reason = getattr(error, "problem", None) or error
         raise _error(path, node, f"{key}: {reason}") from error
-    return _converted(path, node, key, value, hint)
-
-
-def _converted(path: Path, node: yaml.Node, key: str, value: Any, hint: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        (hint,) = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
-    if typing.get_origin(hint) is tuple:
-        items = value if isinstance(value, list) else [value]
-        inner = typing.get_args(hint)[0]
-        return tuple(_converted(path, node, key, item, inner) for item in items)
-    if hint is float and type(value) is int:
-        return float(value)
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    if type(value) is not hint:
-        raise _error(
-            path, node, f"{key} must be of type {hint.__name__}, got {value!r}"
-        )
-    return value
+    try:
+        return typed_value(value, hint)
+    except TypeError as error:
+        raise _error(path, node, f"{key} {error}") from error
 
 
 def _error(path: Path, node: yaml.Node, reason: str) -> InputError:

@@ -68,6 +68,12 @@ def _select_choices() -> Any:
     return choices()
 
 
+def _merge_rounds() -> Any:
+    from ntkjax.cli.merge import ROUNDS
+
+    return ROUNDS
+
+
 COMMANDS = dict(
     (
         _command(
@@ -80,6 +86,12 @@ COMMANDS = dict(
             "pipeline.select_settings.SelectSettings",
             "the examples of a pool that help a small domain",
             _select_choices,
+        ),
+        _command(
+            "merge",
+            "pipeline.merge_settings.MergeSettings",
+            "the jobs of `select --shard`, each with its own --out, as one run",
+            _merge_rounds,
         ),
         _command(
             "plan",

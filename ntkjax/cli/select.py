@@ -1,11 +1,13 @@
 """Prints what `ntkjax select` chose, and what it can choose by."""
 
+from pathlib import Path
+
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
 from ntkjax.pipeline.pool_passes import Unfinished
-from ntkjax.pipeline.select import run_select
+from ntkjax.pipeline.select import SelectRun, run_select
 from ntkjax.pipeline.select_settings import SelectSettings
 from ntkjax.reports.selection_tables import selection_summary
 from ntkjax.selection.methods.table import METHODS
@@ -14,30 +16,31 @@ from ntkjax.selection.pickers.table import PICKERS
 
 def select(settings: SelectSettings) -> int:
     """Runs the selection; prints the summary and where the files are."""
-    console = Console()
-    if console.width < 80:
-        console = Console(width=80)
     try:
         run = run_select(settings)
     except Unfinished as part:
-        console.print(
+        _print_line(
             f"{part.what}: this job's shards are written; {part.missing} of "
             f"{part.total} are left to other jobs. Run the same command again when "
-            "they are done.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+            "they are done, or `ntkjax merge` where each job has its own --out."
         )
         return 0
+    print_selection(run, settings.out)
+    return 0
+
+
+def print_selection(run: SelectRun, out: Path) -> None:
+    """Prints the summary of a finished run, and where its report is."""
+    console = Console()
+    if console.width < 80:
+        console = Console(width=80)
     console.print(selection_summary(run.result))
     again = " (finished before with the same settings; read again)" * run.reused
-    console.print(
-        f"\nreport: {settings.out / 'report.html'}{again}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    return 0
+    _print_line(f"\nreport: {out / 'report.html'}{again}")
+
+
+def _print_line(line: str) -> None:
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def choices() -> Group:

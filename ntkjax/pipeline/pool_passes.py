@@ -33,13 +33,15 @@ class Unfinished(Exception):
 
     Attributes:
         what: The pass.
-        missing: Shards that are not there yet.
+        shards: Those that are not there yet.
+        missing: How many these are.
         total: Shards in all.
     """
 
-    def __init__(self, what: str, missing: int, total: int):
-        super().__init__(f"{what}: {missing} of {total} shards are missing")
-        self.what, self.missing, self.total = what, missing, total
+    def __init__(self, what: str, shards: list[int], total: int):
+        super().__init__(f"{what}: {len(shards)} of {total} shards are missing")
+        self.what, self.shards, self.total = what, shards, total
+        self.missing = len(shards)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class Stages:
         folder: One for all stages; other runs may use it at the same time.
         decides: What decides the numbers of every stage: model, adapter, precision.
         rows_per_shard: Rows of each shard.
-        part: (i, n): shards i, i + n, ... are ours.
+        part: (i, n): shards i, i + n, ... are ours; `NO_PART` computes nothing.
         run: Names the run, so that no other one touches its unfinished work.
         team: The processes that work on this part together, where several processes
             do the parts of this run now; None where nobody is to be waited for.
@@ -246,7 +248,7 @@ class PoolCandidates:
             wait_until(lambda: all(map(store.has_record, owed)))
         missing = store.missing() if stages.part[1] > 1 else []
         if missing:
-            raise Unfinished(name, len(missing), store.num_shards)
+            raise Unfinished(name, missing, store.num_shards)
         return store
 
 

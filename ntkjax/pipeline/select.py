@@ -14,6 +14,7 @@ from ntkjax.devices import processes
 from ntkjax.devices.teams import Team
 from ntkjax.math.seeds import stream
 from ntkjax.models.lora import LoraSettings
+from ntkjax.pipeline.job_notes import note_job
 from ntkjax.pipeline.ledger import Ledger
 from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.pool_passes import PoolCandidates, Stages
@@ -51,7 +52,7 @@ from ntkjax.store.run_directory import (
     read_json,
     require_writable,
 )
-from ntkjax.store.shards import parse_part
+from ntkjax.store.shards import NO_PART, parse_part
 
 
 RESULT = "selection.json"
@@ -70,12 +71,17 @@ class SelectRun:
     reused: bool
 
 
-def run_select(settings: SelectSettings) -> SelectRun:
+def run_select(settings: SelectSettings, *, computes: bool = True) -> SelectRun:
     """Chooses, and writes the run directory. A finished one is read again.
+
+    Args:
+        settings: Of the run.
+        computes: Whether long passes are done here, or must all be there.
 
     Raises:
         InputError: For anything in flags, files, model or adapter that cannot be used.
-        Unfinished: With `--shard`, when other jobs have shards to write still.
+        Unfinished: With `--shard`, when other jobs have shards to write still; without
+            `computes`, when anything is missing.
     """
     settings = with_defaults(settings)
     check_select_settings(settings)
@@ -95,10 +101,12 @@ def run_select(settings: SelectSettings) -> SelectRun:
     method = named_method(settings.method)
     method.check(prospect_of(settings, model, inputs))
     team = Team(prepared.mesh) if processes.is_joined() else None
-    part = _part(settings, team)
+    part = _part(settings, team) if computes else NO_PART
     stages = _stages(settings, lora, identity[1], part, team)
     # Not before: a slip in a flag must not claim it.
     open_shared_run(out, *identity, model_facts(found_model, model))
+    if settings.shard is not None and processes.is_first():
+        note_job(settings)
     ledger.book("load")
     snapshots, history = _warmed_up(settings, prepared, inputs, stages)
     is_first = processes.is_first()

@@ -25,6 +25,9 @@ from ntkjax.store.run_directory import hash_files, plain_values
 from ntkjax.training.plan import require_targets
 
 
+NOT_DECIDING = ("out", "shard", "stages", "devices")
+"""Settings that decide no number, and are no part of what a run is."""
+
 _BLOCK = 4096
 
 
@@ -94,7 +97,7 @@ def identity_of(
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
     hashes = {name: hash_files(paths) for name, paths in files.items()}
-    plain = plain_values(settings, without=("out", "shard", "stages", "devices"))
+    plain = plain_values(settings, without=NOT_DECIDING)
     return plain | {"lora": lora and plain_values(lora)}, hashes
 
 

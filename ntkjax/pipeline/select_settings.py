@@ -95,7 +95,8 @@ class SelectSettings:
         stages: Folder for what long passes find. Runs that share it compute what they
             have in common once: other methods, other budgets. Default: in --out.
         shard: Do part i of n of the long passes (i/n), as one of n jobs that share
-            --out. Afterwards the command without it finishes the run.
+            --out. Afterwards the command without it finishes the run. Jobs that share
+            no disk have an --out each; `ntkjax merge` joins them.
         seed: Decides a fresh adapter, the warm-up's order, probes and all draws.
         dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
             stored (that of the files).

@@ -23,19 +23,21 @@ from ntkjax.models.checkpoint import open_safetensors
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.mask import theta_hash
 from ntkjax.notation import Theta
-from ntkjax.pipeline.pool_passes import Stages
+from ntkjax.pipeline.pool_passes import Stages, Unfinished
 from ntkjax.pipeline.progress import progress
 from ntkjax.selection.loss_gradients import hash_of
 from ntkjax.selection.problem import Snapshot
 from ntkjax.store.atomic import write_json, write_tensors
 from ntkjax.store.polling import wait_until
 from ntkjax.store.run_directory import hash_files, plain_values, read_json
+from ntkjax.store.shards import NO_PART
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.plan import Plan
 from ntkjax.training.settings import TrainingSettings
 from ntkjax.training.state import TrainingState
 
 
+WARM_UP = "warm-up"
 HISTORY = "history.json"
 
 MOST_SNAPSHOTS = 8
@@ -62,6 +64,9 @@ def warm_up(
 
     Returns:
         Snapshots at the ends of epochs, oldest first, and the history of the steps.
+
+    Raises:
+        Unfinished: If it is not there and no part of the work is ours.
     """
     decides = {
         "start": theta_hash(theta),
@@ -75,6 +80,8 @@ def warm_up(
     if stages.team is not None and part > 1:
         wait_until(folder.exists)  # the first part trains
     if not stages.finds(folder):
+        if stages.part == NO_PART:
+            raise Unfinished(WARM_UP, [0], 1)
         found = job / "found"
         if stages.writes:
             found.mkdir(parents=True, exist_ok=True)
@@ -87,7 +94,7 @@ def warm_up(
                 path = found / f"step-{state.step:07d}.safetensors"
                 write_tensors(path, _snapshot(state, steps_each))
 
-        with progress("warm-up", plan.num_steps, "steps") as advance:
+        with progress(WARM_UP, plan.num_steps, "steps") as advance:
             trained = train_adapter(
                 model,
                 theta,

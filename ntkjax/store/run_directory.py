@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -47,7 +47,7 @@ def open_run(
         path = out / SETTINGS
         inside = list(out.iterdir())  # first, as another job may claim it just now
         if path.exists():
-            _require_same(out, _read_settings(path), settings)
+            _require_same(out, read_settings(out), settings)
             before = read_json(out / MANIFEST).get("inputs")
             _require_same(out, {"inputs": before}, {"inputs": inputs})
         elif any(map(_is_foreign, inside)):
@@ -119,28 +119,54 @@ def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]
     return {key: plain(value) for key, value in values.items() if key not in without}
 
 
+def read_settings(run: Path) -> Any:
+    """What `run.yaml` of a run says; None if it is damaged.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    try:
+        return yaml.safe_load((run / SETTINGS).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
+
+
+class Difference(NamedTuple):
+    """A setting, named by its dotted path, and its two values."""
+
+    name: str
+    first: Any
+    second: Any
+
+
+def first_difference(
+    first: dict[Any, Any], second: dict[Any, Any], prefix: str = ""
+) -> Difference | None:
+    """The first key, in order of the alphabet, at which plain values differ.
+
+    A missing key counts as None.
+    """
+    for key in sorted(first.keys() | second.keys(), key=str):
+        a, b = first.get(key), second.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            inner = first_difference(a, b, f"{prefix}{key}.")
+            if inner is not None:
+                return inner
+        elif a != b:
+            return Difference(f"{prefix}{key}", a, b)
+    return None
+
+
 def _is_foreign(path: Path) -> bool:
     return path.name not in (MANIFEST, NOTES) and not is_partial(path)
 
 
-def _read_settings(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return None  # damaged, as `_require_same` says
-
-
-def _require_same(
-    out: Path, before: Any, now: dict[str, Any], prefix: str = ""
-) -> None:
+def _require_same(out: Path, before: Any, now: dict[str, Any]) -> None:
     if not isinstance(before, dict):
         raise InputError(f"--out {out}: its {SETTINGS} is damaged; choose a new one.")
-    for key in sorted(before.keys() | now.keys(), key=str):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            _require_same(out, old, new, f"{prefix}{key}.")
-        elif old != new:
-            raise InputError(
-                f"--out {out} holds another run: {prefix}{key} was {old!r} and is now "
-                f"{new!r}; choose a new directory or the same settings."
-            )
+    found = first_difference(before, now)
+    if found is not None:
+        raise InputError(
+            f"--out {out} holds another run: {found.name} was {found.first!r} and is "
+            f"now {found.second!r}; choose a new directory or the same settings."
+        )

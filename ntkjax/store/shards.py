@@ -25,6 +25,10 @@ from ntkjax.errors import InputError
 from ntkjax.store.atomic import full_disk_named, tensor_bytes, write_bytes, write_json
 
 
+NO_PART = (0, 2)
+"""A part that has no shard, for `part_of`: of someone who only reads."""
+
+
 @dataclass(frozen=True)
 class ShardedPass:
     """The shards of one pass.
@@ -128,22 +132,15 @@ class ShardedPass:
 
     def _content(self, shard: int) -> bytes | None:
         """The safetensors file that the shard's record names; None if not there."""
-        record = self._record(shard)
-        content = _read(self._path(shard, "safetensors"))
-        if record is None or content is None:
-            return None
-        whole = hashlib.sha256(content).hexdigest() == record.get("sha256")
-        return content if whole else None
-
-    def _record(self, shard: int) -> dict[str, Any] | None:
         rows = self.rows(shard)
         path = self._path(shard, "json")
-        try:
-            record = json.loads(_read(path) or b"null")
-        except ValueError:
+        record = read_record(path)
+        if record is None:
             return None
-        if not isinstance(record, dict):
-            return None
+        self._require_own(path, record, rows)
+        return whole_content(path, record)
+
+    def _require_own(self, path: Path, record: dict[str, Any], rows: range) -> None:
         belongs = {"config": self.config_hash, "rows": [rows.start, rows.stop]}
         for key, now in belongs.items():
             if record.get(key) != now:
@@ -151,7 +148,24 @@ class ShardedPass:
                     f"{path}: belongs to another run ({key} {record.get(key)}, now "
                     f"{now}); choose another --out or delete {self.folder}."
                 )
-        return record
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record of a shard of any pass; None if it is missing or damaged."""
+    try:
+        record = json.loads(_read(path) or b"null")
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def whole_content(path: Path, record: dict[str, Any]) -> bytes | None:
+    """The safetensors file beside a record, if it is the one that the record names."""
+    content = _read(path.with_suffix(".safetensors"))
+    if content is None:
+        return None
+    is_named = hashlib.sha256(content).hexdigest() == record.get("sha256")
+    return content if is_named else None
 
 
 def config_hash(values: dict[str, Any]) -> str:
@@ -178,7 +192,7 @@ def parse_part(text: str) -> tuple[int, int]:
 def part_of(shards: list[int], part: int, parts: int) -> list[int]:
     """The shards of one part: those with the number part - 1 modulo `parts`.
 
-    The parts 1 .. parts hold every shard once.
+    The parts 1 .. parts hold every shard once, and part 0 holds none.
     """
     return [shard for shard in shards if shard % parts == part - 1]
 

@@ -6,6 +6,7 @@ import pytest
 from ntkjax.data.pool import open_pool
 from ntkjax.models.text_encoder import text_encoder
 from ntkjax.pipeline.pool_passes import PoolCandidates, Stages, Unfinished
+from ntkjax.store.shards import NO_PART
 from tests.cli.world import build_world
 from tests.pipeline.select_problem import MAX_LENGTH, NUM_POOL, write_problem
 
@@ -123,7 +124,9 @@ def test_parts_wait_for_each_other(candidates, kind):
     with pytest.raises(Unfinished) as caught:
         run((2, 3))
     assert (caught.value.what, caught.value.missing) == ("some numbers", 3)
-    assert caught.value.total == 5
+    assert (caught.value.shards, caught.value.total) == ([0, 2, 3], 5)
+    with pytest.raises(Unfinished, match="some numbers: 3 of 5 shards are missing"):
+        run(NO_PART)  # it computes nothing
     with pytest.raises(Unfinished, match="some numbers: 1 of 5 shards are missing"):
         run((1, 3))
     found = run((3, 3))

@@ -9,9 +9,10 @@ from ntkjax.devices.mesh import data_mesh
 from ntkjax.models.lora import LoraSettings
 from ntkjax.models.text_encoder import text_encoder
 from ntkjax.pipeline import warmup
-from ntkjax.pipeline.pool_passes import Stages
+from ntkjax.pipeline.pool_passes import Stages, Unfinished
 from ntkjax.pipeline.setup import prepare
 from ntkjax.pipeline.warmup import MOST_SNAPSHOTS, no_warm_up, warm_up
+from ntkjax.store.shards import NO_PART
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.settings import TrainingSettings
 from tests.cli.world import build_world
@@ -109,6 +110,15 @@ def test_a_warm_up_is_read_the_second_time(warm, tmp_path, monkeypatch):
     assert its_history == history
     assert [s.identity for s in again] == [s.identity for s in first]
     assert_equal(again[-1].theta, first[-1].theta)
+
+
+def test_someone_who_only_reads_trains_nothing(warm, tmp_path):
+    with pytest.raises(Unfinished, match="warm-up: 1 of 1"):
+        warm(tmp_path, part=NO_PART)
+    assert not list(tmp_path.iterdir())
+    first, _ = warm(tmp_path)
+    again, _ = warm(tmp_path, part=NO_PART)
+    assert [s.identity for s in again] == [s.identity for s in first]
 
 
 def test_what_decides_a_warm_up_makes_another(warm, tmp_path):

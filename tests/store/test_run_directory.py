@@ -9,10 +9,12 @@ import yaml
 from ntkjax.errors import InputError
 from ntkjax.store.run_directory import (
     add_to_manifest,
+    first_difference,
     hash_files,
     open_run,
     plain_values,
     read_json,
+    read_settings,
     require_writable,
 )
 
@@ -37,6 +39,21 @@ def test_a_new_directory_says_what_made_it(tmp_path):
     assert yaml.safe_load(text) == SETTINGS
     assert "Θ" in text
     assert list(yaml.safe_load(text)) == list(SETTINGS)  # in the order given
+
+
+def test_settings_are_read_again(tmp_path):
+    open_run(tmp_path, SETTINGS, INPUTS)
+    assert read_settings(tmp_path) == SETTINGS
+    (tmp_path / "run.yaml").write_bytes(b"\xff")
+    assert read_settings(tmp_path) is None
+
+
+def test_the_first_difference_by_name():
+    first = {"b": 1, "a": {"z": 1, "y": [1]}, "c": None}
+    assert first_difference(first, {"b": 1, "a": {"z": 1, "y": [1]}}) is None
+    second = {"b": 2, "a": {"z": 1, "y": [2]}}
+    assert first_difference(first, second) == ("a.y", [1], [2])
+    assert first_difference(first, {**first, "a": 3}) == ("a", first["a"], 3)
 
 
 def test_an_empty_directory_will_do(tmp_path):

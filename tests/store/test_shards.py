@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from ntkjax.errors import InputError
-from ntkjax.store.shards import ShardedPass, config_hash, parse_part, part_of
+from ntkjax.store.shards import (
+    NO_PART,
+    ShardedPass,
+    config_hash,
+    parse_part,
+    part_of,
+    read_record,
+    whole_content,
+)
 
 
 HASH = config_hash({"model": "tiny"})
@@ -258,6 +266,26 @@ def test_the_parts_hold_every_shard_once(parts):
     split = [part_of(shards, part, parts) for part in range(1, parts + 1)]
     assert sorted(itertools.chain(*split)) == shards
     assert all(k % parts == part for part, own in enumerate(split) for k in own)
+
+
+def test_no_part_holds_no_shard():
+    assert part_of(list(range(9)), *NO_PART) == []
+
+
+def test_a_shard_says_by_itself_whether_it_is_whole(sharded):
+    """Without the pass that it belongs to."""
+    fill(sharded, [1])
+    path = sharded.folder / "shard-00001.json"
+    record, arrays = read_record(path), path.with_suffix(".safetensors")
+    assert whole_content(path, record) == arrays.read_bytes()
+    arrays.write_bytes(arrays.read_bytes()[:-1])
+    assert whole_content(path, record) is None
+    arrays.unlink()
+    assert whole_content(path, record) is None
+    for text in ("[1]", "{", ""):
+        path.write_text(text)
+        assert read_record(path) is None
+    assert read_record(sharded.folder / "shard-00002.json") is None
 
 
 def test_a_part_keeps_its_shards_when_others_are_done():
