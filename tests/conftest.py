@@ -6,6 +6,8 @@ import pathlib
 import jax
 import pytest
 
+from tests.bucket_server import Bucket, reset, serving
+
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 jax.config.update("jax_num_cpu_devices", 2)
@@ -45,6 +47,23 @@ def few_compiled_programs():
     yield
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 20_000:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def _bucket():
+    """One for all tests: the libraries keep the first address that they see."""
+    with serving(Bucket()) as bucket, pytest.MonkeyPatch.context() as patch:
+        for name, value in bucket.environment().items():
+            patch.setenv(name, value)
+        yield bucket
+
+
+@pytest.fixture
+def bucket(_bucket):
+    """An empty bucket of Google Cloud Storage on this machine."""
+    reset(_bucket)
+    yield _bucket
+    reset(_bucket)
 
 
 @pytest.fixture

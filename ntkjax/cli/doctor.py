@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import jax
 from rich.console import Console
@@ -11,6 +10,7 @@ from ntkjax.devices import processes
 from ntkjax.errors import InputError
 from ntkjax.pipeline.device_settings import DeviceOptions, Devices
 from ntkjax.pipeline.idle_flags import flag_of
+from ntkjax.pipeline.run_path_flag import RunPathFlag
 from ntkjax.planning.cluster import examine_cluster, meet
 from ntkjax.planning.doctor import Report, examine
 from ntkjax.planning.exchanges import NoAnswer
@@ -29,7 +29,7 @@ class DoctorSettings:
         devices: Which processes; the other flags say something with --distributed auto.
     """
 
-    out: Path | None = None
+    out: RunPathFlag | None = None
     devices: Devices = field(default_factory=lambda: DeviceOptions(distributed="off"))
 
 

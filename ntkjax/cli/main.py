@@ -228,8 +228,10 @@ def _join_others(name: str, settings: Any) -> None:
     import importlib.metadata
 
     from ntkjax.devices import processes
+    from ntkjax.store.bucket import require_reachable
     from ntkjax.store.run_directory import NOTES
 
+    require_reachable(settings.out, "--out")
     processes.join(meeting, settings.out / NOTES)
     if not processes.is_first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  one speaks for all
@@ -296,7 +298,9 @@ def _unfinished(settings_type: type, found: dict[str, Any], missing: Any) -> Any
 def _one_line(box: str) -> str:
     """The text of tyro's error box, without the frame and the pointer to --help."""
     text = " ".join(line.strip("│╭╮╰╯─ ") for line in box.splitlines())
-    text = " ".join(text.split()).split(" For full helptext", maxsplit=1)[0]
+    text = " ".join(text.split())
+    for more in (" Argument helptext", " For full helptext"):
+        text = text.partition(more)[0]
     return text.removesuffix(":").strip() + " (--help lists the flags)."
 
 

@@ -1,7 +1,5 @@
 """Prints what `ntkjax select` chose, and what it can choose by."""
 
-from pathlib import Path
-
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
@@ -12,6 +10,7 @@ from ntkjax.pipeline.select_settings import SelectSettings
 from ntkjax.reports.selection_tables import selection_summary
 from ntkjax.selection.methods.table import METHODS
 from ntkjax.selection.pickers.table import PICKERS
+from ntkjax.store.run_path import RunPath
 
 
 def select(settings: SelectSettings) -> int:
@@ -29,7 +28,7 @@ def select(settings: SelectSettings) -> int:
     return 0
 
 
-def print_selection(run: SelectRun, out: Path) -> None:
+def print_selection(run: SelectRun, out: RunPath) -> None:
     """Prints the summary of a finished run, and where its report is."""
     console = Console()
     if console.width < 80:

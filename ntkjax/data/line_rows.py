@@ -10,6 +10,7 @@ from jaxtyping import Int64
 
 from ntkjax.data.records import DataFile, Record, parse_line
 from ntkjax.store.atomic import write_atomically
+from ntkjax.store.run_path import RunPath
 
 
 class LinePlaces:
@@ -54,7 +55,7 @@ class LineRows:
             value = parse_line(line.decode(), f"{file.name} line {number}")
             yield Record(value, file.name, "line", number)
 
-    def write(self, rows: Int64[np.ndarray, " n"], path: Path) -> None:
+    def write(self, rows: Int64[np.ndarray, " n"], path: RunPath) -> None:
         """Writes the lines byte for byte in the order of `rows`, each with a line feed.
 
         Raises:

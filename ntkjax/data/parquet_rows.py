@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from ntkjax.data.records import DataFile, Record
 from ntkjax.errors import InputError
 from ntkjax.store.atomic import write_atomically
+from ntkjax.store.run_path import RunPath
 
 
 BLOCK = 65_536
@@ -79,7 +80,7 @@ class ParquetRows:
                 records[position] = Record(value, name, "row", int(number))
         return records
 
-    def write(self, rows: Int64[np.ndarray, " n"], path: Path) -> None:
+    def write(self, rows: Int64[np.ndarray, " n"], path: RunPath) -> None:
         """Writes the rows with all columns, in the order of `rows`, as Parquet.
 
         Memory: the rows, and one row group of the files.

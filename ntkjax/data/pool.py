@@ -17,6 +17,7 @@ from ntkjax.data.line_rows import LinePlaces, LineRows
 from ntkjax.data.parquet_rows import ParquetRows
 from ntkjax.data.records import data_files, is_parquet, read_records
 from ntkjax.errors import InputError
+from ntkjax.store.run_path import RunPath
 
 
 class Pool:
@@ -47,7 +48,7 @@ class Pool:
         """
         return [to_example(record) for record in self._stored.records(self._own(rows))]
 
-    def write_rows(self, rows: Sequence[int] | np.ndarray, path: Path) -> None:
+    def write_rows(self, rows: Sequence[int] | np.ndarray, path: RunPath) -> None:
         """Writes the user's own records in the order given, whole or not at all.
 
         JSON lines: the bytes of each line and one line feed. Parquet: the rows with all

@@ -5,7 +5,7 @@ a thread in C++: no Python code of theirs runs any more. So what they write to s
 error, below Python, goes through this program. It reads until they have ended, puts one
 line in place of the service's words, and hands on anything else unchanged.
 
-Only the standard library is imported.
+Only the standard library is imported, and etils where the notes are in a bucket.
 """
 
 import argparse
@@ -14,13 +14,14 @@ import re
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 
 _LOST = re.compile(r"tasks are unhealthy[^\n]*\n((?:\d+\n)+)")
 
 
 def explanation(
-    text: str, index: int, count: int, address: str, seconds: int, folder: Path
+    text: str, index: int, count: int, address: str, seconds: int, folder: Any
 ) -> str | None:
     """One line for what the coordination service wrote; None for other text.
 
@@ -57,7 +58,7 @@ _AGAIN = (
 )
 
 
-def named(index: int, folder: Path) -> str:
+def named(index: int, folder: Any) -> str:
     """A process with its host and stage, as far as it has noted them.
 
     >>> named(3, Path("/nowhere"))
@@ -66,8 +67,16 @@ def named(index: int, folder: Path) -> str:
     try:
         note = json.loads((folder / f"process-{index}.json").read_bytes())
         return f"process {index} (host {note['host']}, in: {note['stage']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # whatever is wrong with the note, the loss is told
         return f"process {index}"
+
+
+def _folder(text: str) -> Any:
+    if not text.startswith("gs://"):
+        return Path(text)
+    from etils import epath
+
+    return epath.Path(text)
 
 
 def _answers(address: str) -> bool:
@@ -85,7 +94,7 @@ def main() -> None:
     for name, kind in (("index", int), ("count", int), ("address", str)):
         parser.add_argument(name, type=kind)
     parser.add_argument("seconds", type=int)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=_folder)
     given = parser.parse_args()
     text = sys.stdin.buffer.read().decode(errors="replace")
     line = explanation(text, **vars(given))

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,9 +23,12 @@ from jaxtyping import Shaped
 
 from ntkjax.devices import explainer
 from ntkjax.errors import InputError
+from ntkjax.store.atomic import write_text
+from ntkjax.store.folders import make_folder
+from ntkjax.store.run_path import RunPath
 
 
-_notes: Path | None = None
+_notes: RunPath | None = None
 """Where this process notes its stage; None while it works alone."""
 
 _patience = 0
@@ -66,7 +68,7 @@ def in_cluster() -> bool:
     return any(n in os.environ for n in names) or (has_tpu and platforms != "cpu")
 
 
-def join(meeting: Meeting, folder: Path | None) -> None:
+def join(meeting: Meeting, folder: RunPath | None) -> None:
     """Joins the other processes, once; to be called before JAX uses a device.
 
     Args:
@@ -136,10 +138,9 @@ def note_stage(stage: str) -> None:
     if _notes is None:
         return
     note = {"host": socket.gethostname(), "stage": stage}
-    path = _notes / f"process-{jax.process_index()}.json"
-    with contextlib.suppress(OSError):
-        _notes.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(note), encoding="utf-8")
+    with contextlib.suppress(OSError, InputError):
+        make_folder(_notes)
+        write_text(_notes / f"process-{jax.process_index()}.json", json.dumps(note))
 
 
 def require_same(values: Mapping[str, Any]) -> None:
@@ -205,7 +206,7 @@ def _as_it_is(rows: jax.Array) -> jax.Array:
     return rows
 
 
-def _divert_errors(meeting: Meeting, folder: Path | None) -> int:
+def _divert_errors(meeting: Meeting, folder: RunPath | None) -> int:
     """Leads what is written below Python to the explainer; gives the old stream."""
     sys.stderr.flush()
     original = os.dup(2)

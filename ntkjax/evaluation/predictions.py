@@ -3,15 +3,17 @@
 Null, never NaN, where nothing was computed.
 """
 
-from pathlib import Path
 from typing import Any
 
 from ntkjax.evaluation.evaluate import Evaluation
 from ntkjax.evaluation.exact_match import exact_match
 from ntkjax.store.atomic import write_atomically
+from ntkjax.store.run_path import RunPath
 
 
-def write_predictions(path: Path, evaluation: Evaluation, *, generated: bool) -> None:
+def write_predictions(
+    path: RunPath, evaluation: Evaluation, *, generated: bool
+) -> None:
     """Writes the table, whole or not at all.
 
     Args:

@@ -17,6 +17,8 @@ from ntkjax.models.checkpoint import open_safetensors, require_finite
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.lora import LoraSettings, check_settings, matched_modules
 from ntkjax.store.atomic import write_json, write_tensors
+from ntkjax.store.folders import make_folder
+from ntkjax.store.run_path import RunPath
 
 
 CONFIG = "adapter_config.json"
@@ -121,9 +123,9 @@ def read_adapter(folder: Path, model: LanguageModel) -> dict[str, Array]:
 
 
 def write_adapter(
-    folder: Path, theta: dict[str, Array], model: LanguageModel, base_model: str
+    folder: RunPath, theta: dict[str, Array], model: LanguageModel, base_model: str
 ) -> None:
-    """Writes θ so that PEFT, and `read_adapter`, can load it.
+    """Writes θ so that PEFT, and `read_adapter`, can load it; the config comes last.
 
     Raises:
         ValueError: If the model has no LoRA: its θ is all weights.
@@ -152,7 +154,7 @@ def write_adapter(
         "use_dora": False,
         "use_rslora": lora.rslora,
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     arrays = {_peft_name(name): np.asarray(leaf) for name, leaf in theta.items()}
     write_tensors(folder / WEIGHTS, arrays)
     write_json(folder / CONFIG, config)

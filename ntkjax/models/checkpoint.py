@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from ntkjax.errors import InputError
@@ -21,6 +22,7 @@ from ntkjax.models.stored_tensor import (
     count_not_finite,
     damaged,
 )
+from ntkjax.store.run_path import RunPath
 
 
 SINGLE = "model.safetensors"
@@ -123,14 +125,28 @@ def open_safetensors(path: Path):
         raise damaged(path, error) from error
 
 
-def require_finite(array: np.ndarray, name: str, path: Path) -> None:
+def read_tensors(path: RunPath) -> dict[str, np.ndarray]:
+    """All tensors of a safetensors file, local or in a bucket.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    try:
+        return safetensors.numpy.load(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
+
+
+def require_finite(array: np.ndarray, name: str, path: RunPath) -> None:
     """Raises `InputError` if the tensor holds NaN, infinity or no floats at all."""
     if array.dtype not in FLOATS.values():
         raise _not_floats(array.dtype.name, name, path)
     _refuse_bad(count_not_finite(array), name, path)
 
 
-def _refuse_bad(bad: int, name: str, path: Path) -> None:
+def _refuse_bad(bad: int, name: str, path: RunPath) -> None:
     if bad:
         raise InputError(
             f"{path}: tensor {name!r} has {bad} numbers that are NaN or infinite; "
@@ -138,7 +154,7 @@ def _refuse_bad(bad: int, name: str, path: Path) -> None:
         )
 
 
-def _not_floats(found: str, name: str, path: Path) -> InputError:
+def _not_floats(found: str, name: str, path: RunPath) -> InputError:
     return InputError(
         f"{path}: tensor {name!r} is {found}; quantized weights cannot be read, only "
         "floating-point numbers of 16 bits or more."

@@ -1,7 +1,6 @@
 """Training without LoRA: θ is all weights, and the result a Hugging Face folder."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from ntkjax.devices.mesh import readable
 from ntkjax.models.checkpoint import SINGLE, require_finite
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import model_files
-from ntkjax.store.atomic import PARTIAL, full_disk_named, write_bytes, write_json
+from ntkjax.store.atomic import write_bytes, write_json
+from ntkjax.store.folders import new_folder
+from ntkjax.store.run_path import RunPath
 
 
 CONFIG = "config.json"
@@ -35,11 +36,12 @@ def full_theta(model: LanguageModel) -> dict[str, Array]:
 
 
 def write_full_model(
-    folder: Path, theta: Mapping[str, Any], source: Path, dtype: Any = jnp.float32
+    folder: RunPath, theta: Mapping[str, Any], source: Path, dtype: Any = jnp.float32
 ) -> None:
     """Writes θ so that transformers, and `load_model`, can load it.
 
-    The folder appears whole or not at all; one that was there before is replaced.
+    The folder appears whole or not at all; one that was there before is replaced. In a
+    bucket it is whole when the weights are there.
 
     Args:
         folder: Where to.
@@ -52,24 +54,15 @@ def write_full_model(
         InputError: If a weight is not finite in this type, or the disk is full.
     """
     dtype = np.dtype(dtype)
-    beside = folder.with_name(f".{folder.name}{PARTIAL}")
-    shutil.rmtree(beside, ignore_errors=True)  # what a kill left
-    try:
-        with full_disk_named(folder):
-            beside.mkdir(parents=True)
-            for path in filter(_is_no_weight, model_files(source)):
-                shutil.copyfile(path, beside / path.name)
-            write_json(beside / CONFIG, _config(source / CONFIG, dtype))
-            arrays = {name: np.asarray(leaf, dtype) for name, leaf in theta.items()}
-            for name, array in arrays.items():
-                require_finite(array, name, folder / SINGLE)
-            content = safetensors.numpy.save(arrays, metadata={"format": "pt"})
-            write_bytes(beside / SINGLE, content)
-            if folder.exists():
-                shutil.rmtree(folder)
-            beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with new_folder(folder, last=SINGLE) as beside:
+        for path in filter(_is_no_weight, model_files(source)):
+            write_bytes(beside / path.name, path.read_bytes())
+        write_json(beside / CONFIG, _config(source / CONFIG, dtype))
+        arrays = {name: np.asarray(leaf, dtype) for name, leaf in theta.items()}
+        for name, array in arrays.items():
+            require_finite(array, name, folder / SINGLE)
+        content = safetensors.numpy.save(arrays, metadata={"format": "pt"})
+        write_bytes(beside / SINGLE, content)
 
 
 def _config(path: Path, dtype: np.dtype) -> dict[str, Any]:

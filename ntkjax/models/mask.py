@@ -20,6 +20,7 @@ from ntkjax.errors import InputError
 from ntkjax.models.checkpoint import open_safetensors
 from ntkjax.models.lora import LoraSettings
 from ntkjax.store.atomic import write_bytes
+from ntkjax.store.run_path import RunPath
 
 
 Mask = dict[str, Bool[np.ndarray, "..."]]
@@ -69,7 +70,7 @@ def count_kept(mask: Mapping[str, np.ndarray]) -> int:
     return sum(int(np.count_nonzero(leaf)) for leaf in mask.values())
 
 
-def write_mask(path: Path, mask: Mapping[str, np.ndarray], facts: MaskFacts) -> None:
+def write_mask(path: RunPath, mask: Mapping[str, np.ndarray], facts: MaskFacts) -> None:
     """Writes a mask, whole or not at all; the same one gives the same bytes."""
     arrays = {name: np.asarray(leaf, np.bool_) for name, leaf in mask.items()}
     of = sum(leaf.size for leaf in arrays.values())

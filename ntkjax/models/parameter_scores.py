@@ -18,6 +18,7 @@ from ntkjax.models.checkpoint import open_safetensors
 from ntkjax.models.lora import LoraSettings
 from ntkjax.models.mask import MaskFacts
 from ntkjax.store.atomic import write_bytes
+from ntkjax.store.run_path import RunPath
 
 
 _KEY = "ntkjax.parameters"
@@ -27,7 +28,7 @@ Tree = dict[str, np.ndarray]
 
 
 def write_parameter_scores(
-    path: Path, arrays: Mapping[str, np.ndarray], facts: MaskFacts
+    path: RunPath, arrays: Mapping[str, np.ndarray], facts: MaskFacts
 ) -> None:
     """Writes scores and values, whole or not at all.
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkjax.errors import InputError
+from ntkjax.store.run_path import RunPath
 
 
 FLOATS = {
@@ -140,7 +141,7 @@ def count_not_finite(array: np.ndarray) -> int:
     return found
 
 
-def damaged(path: Path, reason: object) -> InputError:
+def damaged(path: RunPath, reason: object) -> InputError:
     """The error for a file that is not what it should be."""
     return InputError(
         f"{path}: damaged or truncated safetensors file ({reason}); copy or download "

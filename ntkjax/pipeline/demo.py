@@ -67,7 +67,8 @@ def run_demo(settings: DemoSettings) -> DemoRun:
     """
     check_demo_settings(settings)
     clock, started = Clock(), time.monotonic()
-    out = open_run(settings.out, plain_values(settings, without=("out",)), {})
+    out = settings.out
+    open_run(out, plain_values(settings, without=("out",)), {})
     if (out / RESULT).exists():
         return DemoRun(read_json(out / RESULT), reused=True)
     world = make_world(settings.world_seed)

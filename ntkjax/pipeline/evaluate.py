@@ -1,7 +1,6 @@
 """`ntkjax evaluate`: likelihoods, choices and answers of a model, written down."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ntkjax.data.examples import Example, choose, read_examples
 from ntkjax.devices import processes
@@ -32,6 +31,7 @@ from ntkjax.store.run_directory import (
     plain_values,
     read_json,
 )
+from ntkjax.store.run_path import RunPath
 
 
 RESULT = "evaluation.json"
@@ -147,7 +147,7 @@ def _facts(result: dict) -> dict:
     return facts | {"cut_texts": result["num_cut"]}
 
 
-def _open(settings: EvaluateSettings, found: FoundModel, prepared: Prepared) -> Path:
+def _open(settings: EvaluateSettings, found: FoundModel, prepared: Prepared) -> RunPath:
     """The run directory, claimed for these settings and these inputs."""
     files = {"model": model_files(found.folder), "data": list(settings.data)}
     if settings.adapter is not None:

@@ -10,8 +10,10 @@ from ntkjax.pipeline.device_settings import (
     Devices,
     check_device_options,
 )
+from ntkjax.pipeline.run_path_flag import RunPathFlag
 from ntkjax.pipeline.setup import check_dtype
 from ntkjax.pipeline.template_settings import check_template
+from ntkjax.store.bucket import require_reachable
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class EvaluateSettings:
         model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
         data: JSON lines or Parquet, one file or more. Examples with choices and an
             answer are also answered by likelihood.
-        out: Run directory to write.
+        out: Run directory to write, local or gs://BUCKET/FOLDER.
         adapter: Folder of a PEFT LoRA adapter. Default: the model alone.
         num: Examples to take, the first in file order. Default: all.
         max_length: Longest text in tokens; longer ones are cut.
@@ -42,7 +44,7 @@ class EvaluateSettings:
 
     model: str
     data: tuple[Path, ...]
-    out: Path
+    out: RunPathFlag
     adapter: Path | None = None
     num: int | None = None
     max_length: int = 256
@@ -61,6 +63,7 @@ def check_evaluate_settings(settings: EvaluateSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
     check_device_options(settings.devices)
+    require_reachable(settings.out, "--out")
     if settings.batch_size < 1:
         raise InputError(f"--batch-size {settings.batch_size}: expected at least 1.")
     if settings.max_new_tokens < 1:

@@ -56,6 +56,7 @@ from ntkjax.store.run_directory import (
     plain_values,
     read_json,
 )
+from ntkjax.store.run_path import RunPath
 
 
 RESULT = "fidelity.json"
@@ -328,7 +329,7 @@ def _open(
     lora: LoraSettings,
     found: FoundModel,
     prepared: Prepared,
-) -> Path:
+) -> RunPath:
     """The run directory, claimed for these settings and these inputs."""
     files = {
         "model": model_files(found.folder),

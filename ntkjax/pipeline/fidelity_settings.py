@@ -13,8 +13,10 @@ from ntkjax.pipeline.device_settings import (
     Devices,
     check_device_options,
 )
+from ntkjax.pipeline.run_path_flag import RunPathFlag
 from ntkjax.pipeline.setup import LoraOptions, check_dtype
 from ntkjax.pipeline.template_settings import check_template
+from ntkjax.store.bucket import require_reachable
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class FidelitySettings:
         model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
         queries: JSON lines or Parquet, one file or more: the domain's examples.
         candidates: The same, of the examples that are ranked.
-        out: Run directory to write.
+        out: Run directory to write, local or gs://BUCKET/FOLDER.
         num_queries: Queries to take.
         num_candidates: Candidates to take.
         max_length: Longest example in tokens; longer ones are cut.
@@ -53,7 +55,7 @@ class FidelitySettings:
     model: str
     queries: tuple[Path, ...]
     candidates: tuple[Path, ...]
-    out: Path
+    out: RunPathFlag
     num_queries: int = 12
     num_candidates: int = 80
     max_length: int = 96
@@ -78,6 +80,7 @@ def check_fidelity_settings(settings: FidelitySettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
     check_device_options(settings.devices)
+    require_reachable(settings.out, "--out")
     if settings.pooling not in POOLINGS:
         raise InputError(
             f"--pooling {settings.pooling}: expected one of {', '.join(POOLINGS)}."

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from ntkjax.pipeline.select_settings import SelectSettings
 from ntkjax.store.atomic import write_json
+from ntkjax.store.folders import make_folder
 from ntkjax.store.run_directory import read_json
+from ntkjax.store.run_path import RunPath, absolute, run_path
 from ntkjax.store.shards import parse_part
 
 
@@ -29,7 +31,7 @@ class Job:
 
     part: int
     parts: int
-    stages: Path | None
+    stages: RunPath | None
 
 
 def note_job(settings: SelectSettings) -> None:
@@ -37,8 +39,8 @@ def note_job(settings: SelectSettings) -> None:
     part, parts = parse_part(settings.shard or "1/1")
     stages = settings.stages
     folder = settings.out / FOLDER
-    folder.mkdir(exist_ok=True)
-    note = {"stages": None if stages is None else str(stages.absolute())}
+    make_folder(folder)
+    note = {"stages": None if stages is None else str(absolute(stages))}
     write_json(folder / f"{part}-of-{parts}.json", note)
 
 
@@ -52,7 +54,7 @@ def jobs_of(run: Path) -> list[Job]:
     for path in sorted((run / FOLDER).glob("*-of-*.json")):
         part, parts = parse_part(path.stem.replace("-of-", "/"))
         stages = read_json(path)["stages"]
-        jobs.append(Job(part, parts, None if stages is None else Path(stages)))
+        jobs.append(Job(part, parts, None if stages is None else run_path(stages)))
     return jobs
 
 

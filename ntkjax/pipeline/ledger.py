@@ -1,15 +1,14 @@
 """Seconds and peak memory of each stage, kept over interruptions in `metrics.jsonl`."""
 
 import json
-import os
 import resource
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from ntkjax.devices import processes
-from ntkjax.store.atomic import full_disk_named
+from ntkjax.store.lines import append_line
+from ntkjax.store.run_path import RunPath
 
 
 METRICS = "metrics.jsonl"
@@ -18,7 +17,7 @@ METRICS = "metrics.jsonl"
 class Ledger:
     """Books stages of a run, a line each; a resumed run adds to what is there."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: RunPath):
         self._path = path
         self._last = time.monotonic()
 
@@ -34,12 +33,12 @@ class Ledger:
             "peak_mib": round(peak_mib(), 1),
         }
         self._last = now
-        self._append(json.dumps(row))
+        append_line(self._path, json.dumps(row))
 
     def stages(self) -> list[dict[str, Any]]:
         """Stages in their order: the sum of seconds, the highest memory."""
         totals: dict[str, dict[str, Any]] = {}
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        for line in self._path.read_bytes().decode().splitlines():
             try:
                 row = json.loads(line)
                 name, seconds, peak = row["stage"], row["seconds"], row["peak_mib"]
@@ -51,13 +50,6 @@ class Ledger:
             total["seconds"] = round(total["seconds"] + seconds, 2)
             total["peak_mib"] = max(total["peak_mib"], peak)
         return list(totals.values())
-
-    def _append(self, line: str) -> None:
-        """Adds a line, and ends one that a kill cut short before it."""
-        with full_disk_named(self._path), self._path.open("a+b") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
-            is_whole = file.read(1) in (b"", b"\n")
-            file.write((b"" if is_whole else b"\n") + line.encode() + b"\n")
 
 
 def peak_mib() -> float:

@@ -78,11 +78,17 @@ def _stages_of(run: Path) -> list[Path]:
     Raises:
         InputError: If they kept them where nothing is here.
     """
-    noted = sorted({job.stages for job in jobs_of(run) if job.stages is not None})
-    found = [folder for folder in (run / STAGES, *noted) if folder.is_dir()]
+    noted = {str(job.stages): job.stages for job in jobs_of(run) if job.stages}
+    local = [path for path in noted.values() if isinstance(path, Path)]
+    if len(local) < len(noted):
+        raise InputError(
+            f"{run}: its jobs share --stages {min(noted)}, so that nothing is to be "
+            "merged; start the same select without --shard: it finds their shards."
+        )
+    found = [folder for folder in (run / STAGES, *sorted(local)) if folder.is_dir()]
     if noted and not found:
         raise InputError(
-            f"{run}: its jobs kept their shards in --stages {noted[0]}, which is not "
+            f"{run}: its jobs kept their shards in --stages {min(noted)}, which is not "
             f"here; copy that folder to {run / STAGES}."
         )
     return found

@@ -39,3 +39,10 @@ def check_merge_settings(settings: MergeSettings) -> None:
             "merge: give the run directories of the jobs, such as "
             "`ntkjax merge run1 run2 --out run`."
         )
+    for folder in (*settings.runs, settings.out):
+        if str(folder).startswith("gs:/"):
+            raise InputError(
+                f"merge: {folder} lies in a bucket, which jobs can share: give all of "
+                "them one --stages gs://BUCKET/FOLDER, and start the same select "
+                "without --shard at the end. merge takes local folders."
+            )

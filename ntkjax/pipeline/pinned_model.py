@@ -4,7 +4,6 @@ A branch of the hub may move between two calls of the same command. The second c
 then still finds the first one's run, and goes on with the same weights.
 """
 
-from pathlib import Path
 from typing import Any
 
 from ntkjax.models.hub import parse_id
@@ -12,9 +11,10 @@ from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import FoundModel, locate_model
 from ntkjax.pipeline.progress import announce
 from ntkjax.store.run_directory import MANIFEST, read_json
+from ntkjax.store.run_path import RunPath
 
 
-def pinned_model(model: str, out: Path) -> FoundModel:
+def pinned_model(model: str, out: RunPath) -> FoundModel:
     """The model for a run in `out`, which may have begun before.
 
     Raises:
@@ -36,7 +36,7 @@ def model_facts(found: FoundModel, model: LanguageModel) -> dict[str, Any]:
     }
 
 
-def _commit_of(model: str, out: Path) -> str | None:
+def _commit_of(model: str, out: RunPath) -> str | None:
     """The commit in the manifest of a run with this very model."""
     parsed = parse_id(model)
     if parsed is None or not (out / MANIFEST).is_file():

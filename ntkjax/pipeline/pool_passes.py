@@ -8,7 +8,6 @@ jobs share its shards out.
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from ntkjax.models.text_encoder import TextEncoder
 from ntkjax.pipeline.progress import progress
 from ntkjax.selection.problem import Compute
 from ntkjax.store.polling import wait_until
+from ntkjax.store.run_path import RunPath
 from ntkjax.store.shards import ShardedPass, config_hash, part_of
 
 
@@ -75,7 +75,7 @@ class Stages:
             do the parts of this run now; None where nobody is to be waited for.
     """
 
-    folder: Path
+    folder: RunPath
     decides: dict[str, Any]
     rows_per_shard: int
     part: tuple[int, int] = (1, 1)
@@ -87,9 +87,9 @@ class Stages:
         """Whether this process writes what its part finds."""
         return self.team is None or self.team.leads
 
-    def finds(self, folder: Path) -> bool:
-        """Whether a folder is there, as the team's leader finds."""
-        there = folder.exists()
+    def finds(self, path: RunPath) -> bool:
+        """Whether a path is there, as the team's leader finds."""
+        there = path.exists()
         return there if self.team is None else self.team.agrees(there)
 
     def missing(self, store: ShardedPass) -> list[int]:
@@ -100,7 +100,7 @@ class Stages:
             found = np.flatnonzero(self.team.agree(is_missing)).tolist()
         return part_of(found, *self.part)
 
-    def path(self, name: str, decides: Mapping[str, Any]) -> tuple[Path, str]:
+    def path(self, name: str, decides: Mapping[str, Any]) -> tuple[RunPath, str]:
         """The folder of a stage, and the hash of what decides it."""
         identity = config_hash({**self.decides, **decides, "stage": name})
         return self.folder / f"{name.replace(' ', '-')}-{identity[:16]}", identity
@@ -244,8 +244,7 @@ class PoolCandidates:
                     if stages.writes:
                         store.write(shard, found)
         if stages.team is not None:
-            owed = list(range(store.num_shards))
-            wait_until(lambda: all(map(store.has_record, owed)))
+            wait_until(store.has_all_records)
         missing = store.missing() if stages.part[1] > 1 else []
         if missing:
             raise Unfinished(name, missing, store.num_shards)

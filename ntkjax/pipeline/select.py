@@ -52,6 +52,7 @@ from ntkjax.store.run_directory import (
     read_json,
     require_writable,
 )
+from ntkjax.store.run_path import absolute
 from ntkjax.store.shards import NO_PART, parse_part
 
 
@@ -212,7 +213,7 @@ def _stages(
     template = template_options(settings)
     if template != DEFAULT_TEMPLATE:
         decides["template"] = plain_values(template)
-    run = hashlib.sha256(str(settings.out.absolute()).encode()).hexdigest()[:8]
+    run = hashlib.sha256(str(absolute(settings.out)).encode()).hexdigest()[:8]
     folder = settings.out / "stages"
     if settings.stages is not None:
         folder = settings.stages

@@ -1,19 +1,21 @@
 """What a selection leaves of the model: the warmed-up θ, parameter scores, a mask."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import jax.numpy as jnp
 
-from ntkjax.models.adapter import write_adapter
+from ntkjax.models.adapter import CONFIG, write_adapter
+from ntkjax.models.checkpoint import SINGLE
 from ntkjax.models.full import write_full_model
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.mask import MaskFacts, theta_hash, write_mask
 from ntkjax.models.parameter_scores import write_parameter_scores
 from ntkjax.notation import Theta
 from ntkjax.selection.problem import Scored
+from ntkjax.store.atomic import beside_of
+from ntkjax.store.run_path import RunPath
 
 
 ADAPTER, MODEL = "adapter", "model"
@@ -21,7 +23,7 @@ SCORES, MASK = "parameters.safetensors", "mask.safetensors"
 
 
 def publish_theta(
-    out: Path, theta: Theta, model: LanguageModel, base_name: str, source: Path
+    out: RunPath, theta: Theta, model: LanguageModel, base_name: str, source: Path
 ) -> None:
     """Writes θ once, as an adapter or as a whole model; the first of several jobs wins.
 
@@ -33,14 +35,16 @@ def publish_theta(
         source: Its folder.
     """
     if model.lora is not None:
-        _once(out / ADAPTER, lambda p: write_adapter(p, theta, model, base_name))
+        write = lambda path: write_adapter(path, theta, model, base_name)
+        _once(out / ADAPTER, CONFIG, write)
         return
     dtype = jnp.float32
-    _once(out / MODEL, lambda path: write_full_model(path, theta, source, dtype))
+    write = lambda path: write_full_model(path, theta, source, dtype)
+    _once(out / MODEL, SINGLE, write)
 
 
 def write_parameters(
-    out: Path, scored: Scored, model: LanguageModel, start: Theta, model_hash: str
+    out: RunPath, scored: Scored, model: LanguageModel, start: Theta, model_hash: str
 ) -> None:
     """Writes scores of parameters and a mask, where the method has them."""
     facts = MaskFacts(model_hash, model.lora, theta_hash(start))
@@ -50,12 +54,18 @@ def write_parameters(
         write_mask(out / MASK, scored.mask, facts)
 
 
-def _once(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a folder that appears in one step."""
-    if path.exists():
+def _once(path: RunPath, last: str, write: Callable[[RunPath], None]) -> None:
+    """Lets `write` fill a folder that appears in one step.
+
+    In a bucket it is whole when the file called `last` is there, which `write` writes
+    at the end.
+    """
+    if (path / last).exists():
         return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
+    if not isinstance(path, Path):
+        write(path)
+        return
+    beside = beside_of(path)
     write(beside)
     try:
         beside.rename(path)

@@ -23,6 +23,7 @@ from ntkjax.math.ranking import spearman
 from ntkjax.selection.agreement import agreement
 from ntkjax.selection.shortlist import Votes
 from ntkjax.store.atomic import write_atomically
+from ntkjax.store.run_path import RunPath
 
 
 NO_SOURCE = "(no source)"
@@ -74,7 +75,7 @@ class Selection:
         return found
 
 
-def write_scores(pool: Pool, found: Selection, path: Path) -> None:
+def write_scores(pool: Pool, found: Selection, path: RunPath) -> None:
     """Writes `scores.parquet`: a row per pool example, null where nothing is known.
 
     Columns: id, source, tokens, votes, similarity (mean cosine to the domain), score,

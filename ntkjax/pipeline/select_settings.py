@@ -12,6 +12,7 @@ from ntkjax.pipeline.device_settings import (
     check_device_options,
 )
 from ntkjax.pipeline.idle_flags import flag_of, refuse_idle
+from ntkjax.pipeline.run_path_flag import RunPathFlag
 from ntkjax.pipeline.setup import DTYPES, PARAMETERS, LoraOptions
 from ntkjax.pipeline.template_settings import check_template
 from ntkjax.selection.methods.table import METHODS, Method, named_method
@@ -26,6 +27,7 @@ from ntkjax.selection.options import (
     check_method_options,
 )
 from ntkjax.selection.pickers.table import named_picker, parse_quotas, require
+from ntkjax.store.bucket import require_reachable
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
 
@@ -44,7 +46,7 @@ class SelectSettings:
             `embedded`.
         target: The domain's examples: JSON lines or Parquet, one file or more.
         pool: The candidates, the same way. They stay on disk.
-        out: Run directory to write.
+        out: Run directory to write, local or gs://BUCKET/FOLDER.
         method: How candidates are scored; the list stands below.
         picker: How the chosen are taken from the scores; the list stands below.
             Default: the method's.
@@ -106,7 +108,7 @@ class SelectSettings:
     model: str
     target: tuple[Path, ...]
     pool: tuple[Path, ...]
-    out: Path
+    out: RunPathFlag
     method: str = "ntk"
     picker: str | None = None
     budget: int | None = None
@@ -142,7 +144,7 @@ class SelectSettings:
     mask: MaskOptions = field(default_factory=MaskOptions)
     batch_size: int = 32
     rows_per_shard: int = 1024
-    stages: Path | None = None
+    stages: RunPathFlag | None = None
     shard: str | None = None
     seed: int = 0
     dtype: str = "float32"
@@ -175,6 +177,7 @@ def check_select_settings(settings: SelectSettings) -> None:
     """
     check_template(settings)
     check_device_options(settings.devices)
+    require_reachable(settings.out, "--out")
     if (settings.budget is None) == (settings.budget_tokens is None):
         raise InputError(
             "--budget or --budget-tokens: give one of them, the number of examples or "

@@ -1,19 +1,19 @@
 """A run directory of several processes: the first one writes, all of them may read."""
 
-from pathlib import Path
 from typing import Any
 
 from ntkjax.devices import processes
 from ntkjax.store.polling import wait_until
 from ntkjax.store.run_directory import open_run, read_json
+from ntkjax.store.run_path import RunPath
 
 
 def open_shared_run(
-    out: Path,
+    out: RunPath,
     settings: dict[str, Any],
     inputs: dict[str, str],
     facts: dict[str, Any] | None = None,
-) -> Path:
+) -> RunPath:
     """`open_run` by the first process; the others return when it is done.
 
     Raises:
@@ -26,12 +26,12 @@ def open_shared_run(
     return out
 
 
-def is_finished(result: Path) -> bool:
+def is_finished(result: RunPath) -> bool:
     """Whether the first process finds the result of the run; all must call this."""
     return processes.from_first(result.exists())
 
 
-def result_of_first(result: Path) -> Any:
+def result_of_first(result: RunPath) -> Any:
     """The result that the first process writes, when it is there."""
     wait_until(result.exists)
     return read_json(result)

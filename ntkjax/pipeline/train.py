@@ -28,13 +28,15 @@ from ntkjax.pipeline.shared_run import (
 from ntkjax.pipeline.train_inputs import Texts, read_texts, read_training_mask
 from ntkjax.pipeline.train_result import Measured, training_result
 from ntkjax.pipeline.train_settings import TrainSettings, check_train_settings
-from ntkjax.store.atomic import full_disk_named, write_json
+from ntkjax.store.atomic import write_json
+from ntkjax.store.lines import new_lines
 from ntkjax.store.run_directory import (
     add_to_manifest,
     hash_files,
     plain_values,
     read_json,
 )
+from ntkjax.store.run_path import RunPath
 from ntkjax.training.loop import TrainedAdapter, train_adapter
 from ntkjax.training.plan import Plan
 from ntkjax.training.validation import Validation
@@ -139,12 +141,11 @@ def _train(
     num_steps: int,
 ) -> TrainedAdapter:
     """The training, its history a line per step in `metrics.jsonl`."""
-    metrics = settings.out / "metrics.jsonl"
+    metrics: RunPath = settings.out / "metrics.jsonl"
     if not processes.is_first():
         metrics = Path(os.devnull)
     with (
-        full_disk_named(metrics),
-        metrics.open("w", encoding="utf-8", buffering=1) as lines,
+        new_lines(metrics) as add_line,
         progress("training", num_steps, "steps") as advance,
     ):
         return train_adapter(
@@ -162,7 +163,7 @@ def _train(
             checkpoints=settings.out / "checkpoints",
             save_every=settings.save_every,
             advance=advance,
-            record=lambda row: print(json.dumps(row), file=lines),
+            record=lambda row: add_line(json.dumps(row)),
         )
 
 
@@ -182,7 +183,7 @@ def _write(
 
 def _open(
     settings: TrainSettings, lora: LoraSettings | None, model_hash: str, facts: dict
-) -> Path:
+) -> RunPath:
     """The run directory, claimed for these settings and these inputs."""
     files = {
         "data": list(settings.data),

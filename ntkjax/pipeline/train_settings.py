@@ -10,8 +10,10 @@ from ntkjax.pipeline.device_settings import (
     Devices,
     check_device_options,
 )
+from ntkjax.pipeline.run_path_flag import RunPathFlag
 from ntkjax.pipeline.setup import PARAMETERS, LoraOptions, check_dtype
 from ntkjax.pipeline.template_settings import check_template
+from ntkjax.store.bucket import require_reachable
 from ntkjax.training.order import check_mix
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
@@ -26,8 +28,8 @@ class TrainSettings:
     Attributes:
         model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
         data: JSON lines or Parquet, one file or more.
-        out: Run directory to write; the adapter goes to its folder adapter/, a whole
-            model to model/.
+        out: Run directory to write, local or gs://BUCKET/FOLDER; the adapter goes to
+            its folder adapter/, a whole model to model/.
         mix: Weights of the data files, one for each; examples are drawn by them.
             Default: every example once per epoch.
         validation: Files of held-out examples.
@@ -56,7 +58,7 @@ class TrainSettings:
 
     model: str
     data: tuple[Path, ...]
-    out: Path
+    out: RunPathFlag
     mix: tuple[float, ...] | None = None
     validation: tuple[Path, ...] = ()
     validation_share: float = 0.0
@@ -82,6 +84,7 @@ def check_train_settings(settings: TrainSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
     check_device_options(settings.devices)
+    require_reachable(settings.out, "--out")
     check_training_settings(settings.training, "training.")
     check_mix(settings.mix, [1] * len(settings.data))
     if settings.keep not in KEEPS:

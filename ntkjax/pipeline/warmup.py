@@ -3,13 +3,12 @@
     STAGES/warmup-HASH/step-0000060.safetensors    θ and Adam's moments after 60 steps
     STAGES/warmup-HASH/history.json                losses and learning rates
 
-The folder appears in one step when the training is done. Of several jobs that share the
-stages the first one publishes, and all read what it wrote.
+The folder appears in one step when the training is done; in a bucket, where folders
+cannot be renamed, the history comes last. Of several jobs that share the stages the
+first one publishes, and all read what it wrote.
 """
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ import optax
 from jax.sharding import Mesh
 
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.models.checkpoint import open_safetensors
+from ntkjax.models.checkpoint import read_tensors
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.mask import theta_hash
 from ntkjax.notation import Theta
@@ -28,8 +27,10 @@ from ntkjax.pipeline.progress import progress
 from ntkjax.selection.loss_gradients import hash_of
 from ntkjax.selection.problem import Snapshot
 from ntkjax.store.atomic import write_json, write_tensors
+from ntkjax.store.folders import copy_files, make_folder, remove_folder
 from ntkjax.store.polling import wait_until
 from ntkjax.store.run_directory import hash_files, plain_values, read_json
+from ntkjax.store.run_path import RunPath, is_remote
 from ntkjax.store.shards import NO_PART
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.plan import Plan
@@ -75,16 +76,17 @@ def warm_up(
         "seed": seed,
     }
     folder, _ = stages.path("warmup", decides)
+    history = folder / HISTORY
     part, parts = stages.part
     job = folder.with_name(f"{folder.name}.{stages.run}-{part}-of-{parts}")
     if stages.team is not None and part > 1:
-        wait_until(folder.exists)  # the first part trains
-    if not stages.finds(folder):
+        wait_until(history.exists)  # the first part trains
+    if not stages.finds(history):
         if stages.part == NO_PART:
             raise Unfinished(WARM_UP, [0], 1)
         found = job / "found"
         if stages.writes:
-            found.mkdir(parents=True, exist_ok=True)
+            make_folder(found)
         plan = Plan([examples], settings, seed, None)
         steps_each = _steps_between_snapshots(plan)
 
@@ -110,17 +112,25 @@ def warm_up(
         if stages.writes:
             write_json(found / HISTORY, [_plain(row) for row in trained.history])
             _publish(found, folder)
-    wait_until(folder.exists)
+    wait_until(history.exists)
     if stages.writes:
-        shutil.rmtree(job, ignore_errors=True)  # also what a kill before this left
+        remove_folder(job)  # also what a kill before this left
     paths = sorted(folder.glob("step-*.safetensors"))
     betas = settings.beta1, settings.beta2
     snapshots = tuple(_read_snapshot(path, betas) for path in paths)
-    return snapshots, read_json(folder / HISTORY)
+    return snapshots, read_json(history)
 
 
-def _publish(found: Path, folder: Path) -> None:
-    """Makes the result appear in one step; the first of several jobs wins."""
+def _publish(found: RunPath, folder: RunPath) -> None:
+    """Makes the result appear in one step; the first of several jobs wins.
+
+    In a bucket two jobs that end in the same seconds may mix their files. They differ
+    by rounding at most, and passes know the snapshots by their content.
+    """
+    if is_remote(folder):
+        if not (folder / HISTORY).exists():
+            copy_files(found, folder, last=HISTORY)
+        return
     try:
         found.rename(folder)
     except OSError:
@@ -154,9 +164,8 @@ def _snapshot(state: TrainingState, steps_each: int) -> dict[str, np.ndarray]:
     }
 
 
-def _read_snapshot(path: Path, betas: tuple[float, float]) -> Snapshot:
-    with open_safetensors(path) as file:
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def _read_snapshot(path: RunPath, betas: tuple[float, float]) -> Snapshot:
+    stored = read_tensors(path)
     trees: dict[str, dict] = {"theta": {}, "first": {}, "second": {}}
     for name, array in stored.items():
         part, _, own_name = name.partition("/")

@@ -40,6 +40,7 @@ from ntkjax.planning.exchanges import (
 )
 from ntkjax.planning.shared_folder import look_for_each_other
 from ntkjax.store.run_directory import NOTES, hash_files
+from ntkjax.store.run_path import RunPath
 
 
 _VARIABLES = (
@@ -57,7 +58,7 @@ _REMEDY = (
 )
 
 
-def meet(options: DeviceOptions, out: Path | None) -> None:
+def meet(options: DeviceOptions, out: RunPath | None) -> None:
     """Joins the other processes and finds the devices of all.
 
     Raises:
@@ -86,7 +87,7 @@ def meet(options: DeviceOptions, out: Path | None) -> None:
 
 
 def examine_cluster(
-    options: DeviceOptions, out: Path | None, settings: Mapping[str, Any]
+    options: DeviceOptions, out: RunPath | None, settings: Mapping[str, Any]
 ) -> Report:
     """Facts and checks of all processes, the same in each; all must call this.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ntkjax.devices.mesh import parse_mesh
@@ -10,6 +9,7 @@ from ntkjax.errors import InputError
 from ntkjax.pipeline.device_mesh import require_devices
 from ntkjax.planning.doctor import Check
 from ntkjax.planning.shared_folder import Sighting
+from ntkjax.store.run_path import RunPath
 
 
 MOST_SECONDS_APART = 5.0
@@ -116,7 +116,7 @@ def no_folder() -> Check:
 
 
 def check_folder(
-    out: Path, peers: Sequence[Peer], sightings: Sequence[Sighting]
+    out: RunPath, peers: Sequence[Peer], sightings: Sequence[Sighting]
 ) -> Check:
     """Whether all processes write to one folder."""
     name = f"--out {out}"

@@ -4,11 +4,15 @@ import contextlib
 import secrets
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 
 from ntkjax.devices.processes import from_first, gathered
+from ntkjax.errors import InputError
+from ntkjax.store.atomic import write_text
+from ntkjax.store.bucket import require_reachable
+from ntkjax.store.folders import make_folder
+from ntkjax.store.run_path import RunPath
 
 
 _PATIENCE = 10.0
@@ -32,7 +36,7 @@ class Sighting:
     is_seen: bool
 
 
-def look_for_each_other(folder: Path) -> list[Sighting]:
+def look_for_each_other(folder: RunPath) -> list[Sighting]:
     """What each process finds in its folder; all of them must call this.
 
     The first one looks for the files of all, the others for that of the first.
@@ -58,17 +62,18 @@ def look_for_each_other(folder: Path) -> list[Sighting]:
     ]
 
 
-def _write(path: Path) -> str:
+def _write(path: RunPath) -> str:
     """Why it failed; empty where it did not."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("", encoding="utf-8")
-    except OSError as error:
+        require_reachable(path.parent, "--out")
+        make_folder(path.parent)
+        write_text(path, "")
+    except (OSError, InputError) as error:
         return str(error)
     return ""
 
 
-def _seen(folder: Path, names: list[str]) -> list[str]:
+def _seen(folder: RunPath, names: list[str]) -> list[str]:
     """Those that are there before the patience ends."""
     end = time.monotonic() + _PATIENCE
     while True:
@@ -78,7 +83,7 @@ def _seen(folder: Path, names: list[str]) -> list[str]:
         time.sleep(_PAUSE)
 
 
-def _is_there(path: Path) -> bool:
+def _is_there(path: RunPath) -> bool:
     try:
         return path.exists()
     except OSError:

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import json
 import os
+import secrets
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,27 @@ import numpy as np
 import safetensors.numpy
 
 from ntkjax.errors import InputError
+from ntkjax.store.run_path import RunPath, is_remote
 
 
 PARTIAL = ".partial"
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+def write_atomically(path: RunPath, write: Callable[[Path], Any]) -> None:
     """Lets `write` fill a file beside `path`, then renames it in one step.
+
+    For an object of a bucket `write` fills a temporary file, which is then put there.
 
     Raises:
         InputError: If the disk is full.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    if not isinstance(path, Path):
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / path.name
+            write(local)
+            path.write_bytes(local.read_bytes())
+        return
+    beside = beside_of(path)
     try:
         with full_disk_named(path):
             write(beside)
@@ -33,8 +44,17 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
             beside.unlink()
 
 
+def beside_of(path: Path) -> Path:
+    """A new name beside a path, for what will take its place.
+
+    Processes of several hosts may have the same number, and share the folder.
+    """
+    own = f"{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f".{path.name}.{own}{PARTIAL}")
+
+
 @contextlib.contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
+def full_disk_named(path: RunPath) -> Iterator[None]:
     """Turns the error of a full disk, or a used-up quota, into one for the user.
 
     Raises:
@@ -51,22 +71,25 @@ def full_disk_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def is_partial(path: Path) -> bool:
+def is_partial(path: RunPath) -> bool:
     """Whether the file is what a killed `write_atomically` left."""
     return path.name.startswith(".") and path.name.endswith(PARTIAL)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: RunPath, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
     write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: RunPath, content: bytes) -> None:
     """Writes bytes, whole or not at all."""
-    write_atomically(path, lambda p: p.write_bytes(content))
+    if is_remote(path):
+        path.write_bytes(content)
+    else:
+        write_atomically(path, lambda p: p.write_bytes(content))
 
 
-def write_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_tensors(path: RunPath, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays as safetensors, whole or not at all: floats become float32."""
     write_bytes(path, tensor_bytes(arrays))
 
@@ -87,6 +110,6 @@ def _stored(value: Any) -> np.ndarray:
     return array if array.dtype.kind in "biu" else array.astype(np.float32, copy=False)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: RunPath, value: Any) -> None:
     """Writes JSON that standard parsers read: NaN and infinity are refused."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

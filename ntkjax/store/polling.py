@@ -5,6 +5,9 @@ from collections.abc import Callable
 
 
 _PAUSE = 0.2
+_LONGEST_PAUSE = 10.0
+_SHARE = 0.05
+"""A pause is this share of the time waited: looks into a bucket are not free."""
 
 
 def wait_until(is_there: Callable[[], bool]) -> None:
@@ -13,5 +16,7 @@ def wait_until(is_there: Callable[[], bool]) -> None:
     It is for what a process of the same run owes: if that one is lost, JAX ends this
     one, too, within the heartbeat time-out.
     """
+    started = time.monotonic()
     while not is_there():
-        time.sleep(_PAUSE)
+        waited = time.monotonic() - started
+        time.sleep(min(max(_PAUSE, _SHARE * waited), _LONGEST_PAUSE))

@@ -9,13 +9,17 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import yaml
 
 from ntkjax.errors import InputError
 from ntkjax.store.atomic import is_partial, write_json, write_text
+from ntkjax.store.bucket import require_reachable
+from ntkjax.store.folders import entries_of, make_folder
+from ntkjax.store.run_path import RunPath, is_remote
 
 
 SETTINGS = "run.yaml"
@@ -25,11 +29,11 @@ NOTES = "processes"
 
 
 def open_run(
-    out: Path,
+    out: RunPath,
     settings: dict[str, Any],
     inputs: dict[str, str],
     facts: dict[str, Any] | None = None,
-) -> Path:
+) -> RunPath:
     """Creates or reopens a run directory.
 
     Args:
@@ -43,9 +47,9 @@ def open_run(
             inputs.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         path = out / SETTINGS
-        inside = list(out.iterdir())  # first, as another job may claim it just now
+        inside = entries_of(out)  # first, as another job may claim it just now
         if path.exists():
             _require_same(out, read_settings(out), settings)
             before = read_json(out / MANIFEST).get("inputs")
@@ -64,26 +68,29 @@ def open_run(
     return out
 
 
-def require_writable(folder: Path, flag: str) -> None:
+def require_writable(folder: RunPath, flag: str) -> None:
     """Makes a folder, if it is not there.
 
     Raises:
         InputError: If it cannot be made or written; the flag is named.
     """
+    if is_remote(folder):
+        require_reachable(folder, flag)
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise InputError(f"{flag} {folder}: cannot be written: {error}.") from error
 
 
-def add_to_manifest(out: Path, facts: dict[str, Any]) -> None:
+def add_to_manifest(out: RunPath, facts: dict[str, Any]) -> None:
     """Adds facts to `manifest.json`, which holds the hashes of the inputs."""
     write_json(out / MANIFEST, {**read_json(out / MANIFEST), **facts})
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: RunPath) -> Any:
     """A JSON file of a run.
 
     Raises:
@@ -95,11 +102,12 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: cannot be read: {error}.") from error
 
 
-def hash_files(paths: list[Path]) -> str:
+def hash_files(paths: Sequence[RunPath]) -> str:
     """SHA-256 over names and contents, in the order of the names."""
     total = hashlib.sha256()
     for path in sorted(paths, key=lambda p: p.name):
-        with path.open("rb") as file:
+        opened: Any = path.open("rb")
+        with opened as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.name} {digest}\n".encode())
     return total.hexdigest()
@@ -113,20 +121,20 @@ def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]
             return {key: plain(inner) for key, inner in value.items()}
         if isinstance(value, tuple | list):
             return [plain(inner) for inner in value]
-        return str(value) if isinstance(value, Path) else value
+        return str(value) if isinstance(value, PurePath) else value
 
     values = dataclasses.asdict(settings)
     return {key: plain(value) for key, value in values.items() if key not in without}
 
 
-def read_settings(run: Path) -> Any:
+def read_settings(run: RunPath) -> Any:
     """What `run.yaml` of a run says; None if it is damaged.
 
     Raises:
         OSError: If it cannot be read.
     """
     try:
-        return yaml.safe_load((run / SETTINGS).read_text(encoding="utf-8"))
+        return yaml.safe_load((run / SETTINGS).read_bytes().decode())
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
 
@@ -157,11 +165,11 @@ def first_difference(
     return None
 
 
-def _is_foreign(path: Path) -> bool:
+def _is_foreign(path: RunPath) -> bool:
     return path.name not in (MANIFEST, NOTES) and not is_partial(path)
 
 
-def _require_same(out: Path, before: Any, now: dict[str, Any]) -> None:
+def _require_same(out: RunPath, before: Any, now: dict[str, Any]) -> None:
     if not isinstance(before, dict):
         raise InputError(f"--out {out}: its {SETTINGS} is damaged; choose a new one.")
     found = first_difference(before, now)

@@ -15,7 +15,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,8 @@ import safetensors.numpy
 
 from ntkjax.errors import InputError
 from ntkjax.store.atomic import full_disk_named, tensor_bytes, write_bytes, write_json
+from ntkjax.store.folders import entries_of, make_folder
+from ntkjax.store.run_path import RunPath
 
 
 NO_PART = (0, 2)
@@ -40,7 +41,7 @@ class ShardedPass:
         config_hash: Of everything that decides the numbers (`config_hash`).
     """
 
-    folder: Path
+    folder: RunPath
     num_rows: int
     rows_per_shard: int
     config_hash: str
@@ -72,13 +73,15 @@ class ShardedPass:
         """
         return self._content(shard) is not None
 
-    def has_record(self, shard: int) -> bool:
-        """Whether the shard's record is there. Cost: reads nothing."""
-        return self._path(shard, "json").exists()
+    def has_all_records(self) -> bool:
+        """Whether the records of all shards are there. Cost: lists the folder."""
+        return len(self._with_record()) == self.num_shards
 
     def missing(self) -> list[int]:
-        """The shards that are still to be written."""
-        return [k for k in range(self.num_shards) if not self.is_done(k)]
+        """The shards that are still to be written. Cost: reads those that are there."""
+        there = self._with_record()
+        shards = range(self.num_shards)
+        return [k for k in shards if k not in there or not self.is_done(k)]
 
     def write(self, shard: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes a shard.
@@ -109,7 +112,7 @@ class ShardedPass:
             "arrays": {k: _described(stored[k]) for k in sorted(stored)},
         }
         with full_disk_named(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
         write_bytes(self._path(shard, "safetensors"), content)
         write_json(self._path(shard, "json"), record)
 
@@ -127,8 +130,16 @@ class ShardedPass:
             )
         return safetensors.numpy.load(content)
 
-    def _path(self, shard: int, suffix: str) -> Path:
+    def _path(self, shard: int, suffix: str) -> RunPath:
         return self.folder / f"shard-{shard:05d}.{suffix}"
+
+    def _with_record(self) -> set[int]:
+        """The shards with a record, from one list: in a bucket each look is slow."""
+        if not self.folder.exists():
+            return set()
+        names = {path.name for path in entries_of(self.folder)}
+        shards = range(self.num_shards)
+        return {k for k in shards if self._path(k, "json").name in names}
 
     def _content(self, shard: int) -> bytes | None:
         """The safetensors file that the shard's record names; None if not there."""
@@ -140,7 +151,7 @@ class ShardedPass:
         self._require_own(path, record, rows)
         return whole_content(path, record)
 
-    def _require_own(self, path: Path, record: dict[str, Any], rows: range) -> None:
+    def _require_own(self, path: RunPath, record: dict[str, Any], rows: range) -> None:
         belongs = {"config": self.config_hash, "rows": [rows.start, rows.stop]}
         for key, now in belongs.items():
             if record.get(key) != now:
@@ -150,7 +161,7 @@ class ShardedPass:
                 )
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
+def read_record(path: RunPath) -> dict[str, Any] | None:
     """The record of a shard of any pass; None if it is missing or damaged."""
     try:
         record = json.loads(_read(path) or b"null")
@@ -159,7 +170,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def whole_content(path: Path, record: dict[str, Any]) -> bytes | None:
+def whole_content(path: RunPath, record: dict[str, Any]) -> bytes | None:
     """The safetensors file beside a record, if it is the one that the record names."""
     content = _read(path.with_suffix(".safetensors"))
     if content is None:
@@ -201,7 +212,7 @@ def _described(array: np.ndarray) -> list:
     return [str(array.dtype), list(array.shape)]
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: RunPath) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -9,6 +9,9 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from ntkjax.errors import InputError
+from ntkjax.store.run_path import RunPath, run_path
+
 
 def typed_value(value: Any, hint: Any) -> Any:
     """A plain value as what a field of type `hint` holds.
@@ -18,10 +21,15 @@ def typed_value(value: Any, hint: Any) -> Any:
     Raises:
         TypeError: If it is none; the text ends a sentence about the field.
     """
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    if hint == RunPath:
+        return _run_path(value)
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         if value is None:
             return None
-        (hint,) = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+        hints = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+        return typed_value(value, hints[0] if len(hints) == 1 else RunPath)
     if dataclasses.is_dataclass(hint):
         inner: Any = hint
         return inner(**typed_fields(value, inner))
@@ -36,6 +44,15 @@ def typed_value(value: Any, hint: Any) -> Any:
     if type(value) is not hint:
         raise TypeError(f"must be of type {hint.__name__}, got {value!r}")
     return value
+
+
+def _run_path(value: Any) -> RunPath:
+    if not isinstance(value, str):
+        raise TypeError(f"must be of type Path, got {value!r}")
+    try:
+        return run_path(value)
+    except InputError as error:
+        raise TypeError(f"is {error}".removesuffix(".")) from error
 
 
 def typed_fields(values: Any, settings_type: type) -> dict[str, Any]:

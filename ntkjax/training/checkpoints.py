@@ -5,7 +5,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,9 @@ from ntkjax.devices.mesh import readable
 from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
+from ntkjax.store.bucket import bucket_errors, reason_of
+from ntkjax.store.folders import make_folder
+from ntkjax.store.run_path import RunPath, absolute, is_remote
 
 
 _KEPT = 2
@@ -52,10 +54,11 @@ class Checkpoints:
         InputError: If the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, identity: str, team: Team):
+    def __init__(self, folder: RunPath, identity: str, team: Team):
         import orbax.checkpoint as orbax
 
         self._folder, self._identity, self._team = folder, identity, team
+        self._errors = bucket_errors() if is_remote(folder) else ()
         if team.leads:
             self._manager = self._opened(orbax)
         team.agrees(True)  # the folder is there now, and clean
@@ -112,7 +115,7 @@ class Checkpoints:
         with _quiet():
             try:
                 self._manager.save(checkpoint.step, args=content, force=True)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, *self._errors) as error:
                 reason = str(error).strip().split("\n")[0]
                 raise InputError(
                     f"{self._folder}: the checkpoint of step {checkpoint.step} cannot "
@@ -138,13 +141,14 @@ class Checkpoints:
             )
             try:
                 if self._team.leads:
-                    self._folder.mkdir(parents=True, exist_ok=True)
-                path = self._folder.absolute()
+                    make_folder(self._folder)
+                path = absolute(self._folder)
                 return orbax.CheckpointManager(path, options=options)
-            except OSError as error:
-                raise InputError(
-                    f"{self._folder}: cannot be written: {error}."
-                ) from error
+            except (OSError, *self._errors) as error:
+                reason = f"cannot be written: {error}"
+                if is_remote(self._folder):
+                    reason = reason_of(error)
+                raise InputError(f"{self._folder}: {reason}.") from error
 
     def close(self) -> None:
         """Ends what orbax runs in the background."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
+from ntkjax.store.run_path import RunPath
 from ntkjax.training.checkpoints import Checkpoints, training_identity
 from ntkjax.training.plan import Plan, require_targets
 from ntkjax.training.programs import AdamW, step_program
@@ -64,7 +64,7 @@ def train_adapter(
     validate_every: int | None = None,
     mask: dict[str, Bool[np.ndarray, "..."]] | None = None,
     mesh: Mesh,
-    checkpoints: Path | None = None,
+    checkpoints: RunPath | None = None,
     save_every: int = 50,
     advance: Callable[[int], None] = lambda count: None,
     record: Callable[[dict[str, Any]], None] = lambda row: None,

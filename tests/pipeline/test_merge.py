@@ -263,6 +263,18 @@ def test_stages_that_are_elsewhere(world, short, tmp_path):
     merge(runs, tmp_path / "again")
 
 
+def test_stages_in_a_bucket_need_no_merge(world, bucket, tmp_path):
+    runs = tuple(tmp_path / f"run{part}" for part in (1, 2))
+    for part, run in enumerate(runs, 1):
+        stages = bucket.path("stages")
+        finished = work(world, run, f"{part}/2", stages=stages, **SHORT)
+        assert finished == (part == 2)
+    assert refusal(runs, tmp_path / "out") == (
+        f"{runs[0]}: its jobs share --stages gs://bucket/stages, so that nothing is to "
+        "be merged; start the same select without --shard: it finds their shards."
+    )
+
+
 @pytest.mark.parametrize("stop", [0, 1, 5, 11, 12, 13, 14])
 def test_a_merge_that_was_killed_goes_on(short, runs, tmp_path, monkeypatch, stop):
     """Ctrl-C at one of its renames: two claim it, ten are shards, then the result."""

@@ -79,6 +79,17 @@ def test_a_folder_that_cannot_be_made(looked, tmp_path, which):
         assert found[1 - which].error == ""
 
 
+def test_a_bucket(looked, bucket):
+    assert looked([bucket.path("run")] * 2) == [[Sighting("", True, True)] * 2] * 2
+    assert bucket.objects == {}
+
+
+def test_a_bucket_that_refuses(looked, bucket):
+    bucket.refusal = 403, "storage.objects.create is missing"
+    [found] = looked([bucket.path("run")])
+    assert found[0].error.startswith("--out gs://bucket/run: permission denied: ")
+
+
 def test_alone(looked, tmp_path):
     assert looked([tmp_path]) == [[Sighting("", True, True)]]
 

@@ -304,3 +304,31 @@ def test_parse_part():
 def test_parts_that_cannot_be_are_refused(text):
     with pytest.raises(InputError, match=f"^--shard {text}: expected i/n with 1 <= i"):
         parse_part(text)
+
+
+def test_records_are_listed(tmp_path):
+    store = ShardedPass(tmp_path / "pass", 5, 2, "c")
+    assert not store.has_all_records()
+    assert store.missing() == [0, 1, 2]
+    for shard in (0, 2, 1):
+        assert not store.has_all_records()
+        rows = len(store.rows(shard))
+        store.write(shard, {"x": np.zeros(rows, np.float32)})
+    assert store.has_all_records()
+    (store.folder / "shard-00001.json").unlink()
+    assert store.missing() == [1]
+    assert not store.has_all_records()
+
+
+def test_shards_in_a_bucket(bucket):
+    store = ShardedPass(bucket.path("run/pass"), 5, 2, "c")
+    assert store.missing() == [0, 1, 2]
+    arrays = {"x": np.arange(2, dtype=np.float32)}
+    store.write(1, arrays)
+    assert store.missing() == [0, 2]
+    np.testing.assert_array_equal(store.read(1)["x"], arrays["x"])
+    content, generation = bucket.objects["run/pass/shard-00001.safetensors"]
+    bucket.objects["run/pass/shard-00001.safetensors"] = (content[:-1], generation)
+    assert store.missing() == [0, 1, 2]
+    with pytest.raises(InputError, match=r"gs://bucket/run/pass/shard-00000.*missing"):
+        store.read(0)

@@ -1,9 +1,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
 from ntkjax.store.run_directory import plain_values
+from ntkjax.store.run_path import RunPath, run_path
 from ntkjax.store.typed_values import typed_fields, typed_value
 
 
@@ -20,6 +22,8 @@ class Settings:
     shuffle: bool = True
     out: Path | None = None
     files: tuple[Path, ...] = ()
+    run: Annotated[RunPath, "a flag"] = Path("run")
+    stages: Annotated[RunPath, "a flag"] | None = None
     inner: Inner = field(default_factory=Inner)
 
 
@@ -29,8 +33,10 @@ class Settings:
         Settings("a"),
         Settings("b", 1e-5, False, Path("x"), (Path("y"), Path("/z"))),
         Settings("c", inner=Inner(3, ("q", "k"))),
+        Settings("d", run=run_path("gs://b/x"), stages=run_path("gs://b/y")),
+        Settings("e", run=Path("x"), stages=Path("y")),
     ],
-    ids=["defaults", "flat", "nested"],
+    ids=["defaults", "flat", "nested", "remote", "local"],
 )
 def test_plain_values_come_back(settings):
     assert Settings(**typed_fields(plain_values(settings), Settings)) == settings
@@ -50,6 +56,12 @@ def test_only_what_is_there():
         ({"rate": "fast"}, "rate must be of type float, got 'fast'"),
         ({"shuffle": 1}, "shuffle must be of type bool, got 1"),
         ({"files": [1]}, "files must be of type Path, got 1"),
+        ({"run": 1}, "run must be of type Path, got 1"),
+        (
+            {"stages": "s3://x/y"},
+            "stages is s3://x/y: cannot be written; expected a local folder or "
+            "gs://BUCKET/FOLDER",
+        ),
         ({"inner": {"rank": "x"}}, "inner rank must be of type int, got 'x'"),
         ({"inner": None}, "inner must be a mapping, got None"),
     ],

@@ -1,0 +1,69 @@
+"""Folders of a run, local or in a bucket."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+from etils import epath
+
+from ntkjax.store.atomic import PARTIAL, full_disk_named, write_bytes
+from ntkjax.store.run_path import RunPath, is_remote
+
+
+def make_folder(folder: RunPath) -> None:
+    """Makes a folder and those above it. In a bucket there is nothing to make."""
+    if not is_remote(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def entries_of(folder: RunPath) -> list[RunPath]:
+    """What a folder holds; nothing where a bucket has no such folder."""
+    if not is_remote(folder):
+        return list(folder.iterdir())
+    if not folder.exists():
+        return []
+    # A folder made on a web page is an empty object, listed by the folder's own name.
+    return [path for path in folder.iterdir() if path.name != folder.name]
+
+
+def remove_folder(folder: RunPath) -> None:
+    """Removes a folder with all it holds, as far as that can be done."""
+    if not isinstance(folder, epath.Path):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        with contextlib.suppress(OSError):
+            folder.rmtree(missing_ok=True)
+
+
+def copy_files(source: RunPath, target: RunPath, last: str) -> None:
+    """Copies the files of one folder to another, the one called `last` at the end."""
+    files = sorted(entries_of(source), key=lambda path: (path.name == last, path.name))
+    for path in files:
+        write_bytes(target / path.name, path.read_bytes())
+
+
+@contextlib.contextmanager
+def new_folder(folder: RunPath, last: str) -> Iterator[RunPath]:
+    """A folder to fill, which then takes the place of `folder` in one step.
+
+    A bucket cannot do so: there its files appear one by one, and the folder is whole
+    when the file called `last` is there, which has to be written at the end.
+
+    Raises:
+        InputError: If the disk is full.
+    """
+    if is_remote(folder):
+        (folder / last).unlink(missing_ok=True)
+        yield folder
+        return
+    beside = folder.with_name(f".{folder.name}{PARTIAL}")
+    shutil.rmtree(beside, ignore_errors=True)  # what a kill left
+    try:
+        with full_disk_named(folder):
+            beside.mkdir(parents=True)
+            yield beside
+            if folder.exists():
+                shutil.rmtree(folder)
+            beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

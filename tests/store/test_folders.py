@@ -1,0 +1,86 @@
+import pytest
+
+from ntkjax.store.folders import (
+    copy_files,
+    entries_of,
+    make_folder,
+    new_folder,
+    remove_folder,
+)
+
+
+@pytest.fixture(params=["local", "remote"])
+def folder(request, tmp_path):
+    """A folder that is not there yet."""
+    if request.param == "local":
+        return tmp_path / "run"
+    return request.getfixturevalue("bucket").path("run")
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in entries_of(folder))
+
+
+def fill(folder, *files) -> None:
+    make_folder(folder)
+    for name in files:
+        (folder / name).write_bytes(name.encode())
+
+
+def test_nothing_is_made_in_a_bucket(bucket):
+    make_folder(bucket.path("run/below"))
+    assert not bucket.requests
+    assert entries_of(bucket.path("run")) == []
+
+
+def test_entries(folder):
+    fill(folder, "a", "b")
+    fill(folder / "below", "c")
+    assert names(folder) == ["a", "b", "below"]
+
+
+def test_the_mark_of_an_empty_folder_is_no_entry(bucket):
+    bucket.objects["run/"] = (b"", 1)
+    bucket.objects["run/a"] = (b"a", 2)
+    assert names(bucket.path("run")) == ["a"]
+
+
+def test_removing(folder):
+    remove_folder(folder)  # that it is not there is no error
+    fill(folder / "below", "a")
+    remove_folder(folder)
+    assert not folder.exists()
+
+
+def test_the_last_file_is_copied_last(bucket, tmp_path):
+    stored = []
+    bucket.watch = stored.append
+    fill(tmp_path, "a", "history", "z")
+    copy_files(tmp_path, bucket.path("run"), last="history")
+    assert stored == ["run/a", "run/z", "run/history"]
+    assert bucket.files("run") == {"a": b"a", "z": b"z", "history": b"history"}
+
+
+def test_a_new_folder_takes_the_place_of_the_old(folder):
+    fill(folder, "last", "old")
+    with new_folder(folder, "last") as filled:
+        fill(filled, "new", "last")
+    assert (folder / "last").exists()
+    assert (folder / "new").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_half_a_folder_is_not_there(folder, error):
+    def half():
+        with new_folder(folder, "last") as filled:
+            fill(filled, "first")
+            raise error
+
+    with pytest.raises(error):
+        half()
+    assert not (folder / "last").exists()
+    fill(folder, "last")
+    with pytest.raises(error):
+        half()
+    # What was there before stays locally; in a bucket it no longer counts as whole.
+    assert (folder / "last").exists() == (not str(folder).startswith("gs:"))
