@@ -20,7 +20,7 @@ from ntkjax.selection.options import MaskOptions
 from ntkjax.selection.parameter_groups import (
     group_ids,
     layer_of,
-    quota_module_of,
+    quota_kind_of,
     smallest_group,
 )
 
@@ -33,9 +33,9 @@ def is_asked_for(options: MaskOptions) -> bool:
 def mask_of(scores: Mapping[str, np.ndarray], options: MaskOptions) -> Mask:
     """The mask that keeps the highest scores within the budget.
 
-    Element by element exactly k are kept. Of groups the best are kept as long as they
-    fit; the first that does not ends it. Quotas, for elements only, set the best of
-    every layer and then of every module aside before the rest is chosen.
+    Element by element exactly k are kept. Groups are taken best first, and one that no
+    longer fits is passed over. Quotas, for elements only, set the best of every layer
+    and then of every module aside before the rest is chosen.
 
     Args:
         scores: One for each parameter, by name.
@@ -45,11 +45,12 @@ def mask_of(scores: Mapping[str, np.ndarray], options: MaskOptions) -> Mask:
         Booleans like the scores, in their order.
 
     Raises:
-        InputError: If the budget is above the number of parameters or below the best
-            group's, or if quotas are asked for together with groups.
+        InputError: If the budget is above the number of parameters or below the
+            smallest group's, or if quotas are asked for together with groups.
         ValueError: If a score is not finite or no budget is given.
     """
     shapes = {name: np.shape(scores[name]) for name in sorted(scores)}
+    check_mask_budget(shapes, options)
     joined = np.concatenate([np.ravel(scores[name]) for name in shapes], dtype="f8")
     if not np.isfinite(joined).all():
         raise ValueError("scores of parameters must be finite.")
@@ -88,8 +89,12 @@ def check_mask_budget(
     budget = mask_budget(sum(map(math.prod, shapes.values())), options)
     smallest = smallest_group(shapes, options.granularity)
     if budget < smallest:
-        sizes = f"the smallest {options.granularity} has {smallest} parameters"
-        raise _too_small(options, sizes, budget)
+        given = "budget" if options.budget is not None else "share"
+        raise InputError(
+            f"--mask.{given} {getattr(options, given)}: the smallest "
+            f"{options.granularity} has {smallest} parameters, the budget is {budget}; "
+            "raise it, or use --mask.granularity element."
+        )
 
 
 def mask_budget(total: int, options: MaskOptions) -> int:
@@ -137,7 +142,7 @@ def _best_elements(
         start += len(place)
         if layer_of(name) is not None:
             layers[layer_of(name)].append(place)
-        modules[quota_module_of(name)].append(place)
+        modules[quota_kind_of(name)].append(place)
     budget = mask_budget(len(scores), options)
     preference = _preference(scores, options)
     kept = np.zeros(len(scores), bool)
@@ -174,7 +179,7 @@ def _best_groups(
     shapes: Mapping[str, tuple[int, ...]],
     options: MaskOptions,
 ) -> Bool[np.ndarray, " P"]:
-    """The best groups, up to the first that does not fit."""
+    """The best groups that fit, each with what the better ones have left."""
     if options.layer_quota or options.module_quota:
         flag = "layer" if options.layer_quota else "module"
         raise InputError(
@@ -184,22 +189,14 @@ def _best_groups(
     ids = group_ids(shapes, options.granularity)
     sizes = np.bincount(ids)
     means = np.bincount(ids, weights=scores) / sizes
-    order = np.argsort(-_preference(means, options), kind="stable")
-    budget = mask_budget(len(scores), options)
-    fitting = order[np.cumsum(sizes[order]) <= budget]
-    if not len(fitting):
-        group = options.granularity
-        found = f"the best {group} has {sizes[order[0]]} parameters and the smallest "
-        raise _too_small(options, f"{found}{sizes.min()}", budget)
-    return np.isin(ids, fitting)
-
-
-def _too_small(options: MaskOptions, sizes: str, budget: int) -> InputError:
-    given = "budget" if options.budget is not None else "share"
-    return InputError(
-        f"--mask.{given} {getattr(options, given)}: {sizes}, the budget is {budget}; "
-        "raise it, or use --mask.granularity element."
-    )
+    left, smallest, kept = mask_budget(len(scores), options), sizes.min(), []
+    for group in np.argsort(-_preference(means, options), kind="stable"):
+        if left < smallest:
+            break
+        if sizes[group] <= left:
+            left -= sizes[group]
+            kept.append(group)
+    return np.isin(ids, kept)
 
 
 def _unflattened(

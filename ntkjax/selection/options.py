@@ -10,7 +10,7 @@ LESS_GRADIENTS = ("adam", "sgd", "sign")
 CONFIDENCES = ("max_prob", "uniform", "entropy_inv")
 CURVATURES = ("adam", "fisher")
 ORDERS = ("one-shot", "data-first", "parameters-first")
-GRANULARITIES = ("element", "row", "matrix", "module", "layer")
+GRANULARITIES = ("element", "row", "matrix", "module", "kind", "layer")
 SIGNS = ("signed", "absolute")
 
 
@@ -77,13 +77,14 @@ class MaskOptions:
     Attributes:
         share: Share of all parameters.
         budget: Number of parameters, in place of a share.
-        granularity: What is kept or left as a whole: element, row, matrix, layer, or
-            module, which has the matrices of the same name in all layers.
+        granularity: What is kept or left as a whole: element, row, matrix, module (A
+            and B of one adapted matrix), kind (the modules of the same name in all
+            layers) or layer.
         sign: signed (the highest scores) or absolute (the highest absolute ones).
         layer_quota: Share of the budget that is reserved in equal parts for layers;
             with the granularity element only, as is the next.
-        module_quota: The same for modules: q, k, v, o, gate, up, down, and other
-            (embeddings, norms, head) where they are trained.
+        module_quota: The same for kinds of modules: q, k, v, o, gate, up, down, and
+            other (embeddings, norms, head) where they are trained.
         reverse: Keep the lowest scores instead, as a control.
     """
 

@@ -1,8 +1,9 @@
-"""Groups of parameters: elements, rows, matrices, modules, layers of a model.
+"""Groups of parameters: elements, rows, matrices, modules, kinds of modules, layers.
 
-A row runs along the last axis of its array, and a vector is one row. A module has the
-matrices of the same name in all layers, A and B together. Parameters outside the layers
-are layers by themselves: embed, norms, head.
+A row runs along the last axis of its array, and a vector is one row. A module is one
+place in the model: A and B of one adapted matrix, or a weight and its bias. A kind has
+the modules of the same name in all layers. Parameters outside the layers are layers by
+themselves: embed, norms, head.
 """
 
 import math
@@ -15,7 +16,7 @@ from jaxtyping import Int64
 
 
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
-_MODULES = {"embed_tokens": "embed", "lm_head": "head"}
+_KINDS = {"embed_tokens": "embed", "lm_head": "head"}
 
 Shape = tuple[int, ...]
 
@@ -62,19 +63,28 @@ def layer_of(name: str) -> str | None:
 
 
 def module_of(name: str) -> str:
+    """The module that a parameter belongs to.
+
+    >>> module_of("model.layers.3.mlp.up_proj.lora_A")
+    'model.layers.3.mlp.up_proj'
+    """
+    return name.rpartition(".")[0] or name
+
+
+def kind_of(name: str) -> str:
     """The kind of module that a parameter belongs to.
 
-    >>> module_of("model.layers.3.mlp.up_proj.lora_A"), module_of("model.norm.weight")
+    >>> kind_of("model.layers.3.mlp.up_proj.lora_A"), kind_of("model.norm.weight")
     ('up_proj', 'norms')
     """
-    module = name.split(".")[-2:][0]
-    return "norms" if "norm" in module else _MODULES.get(module, module)
+    module = module_of(name).rpartition(".")[2]
+    return "norms" if "norm" in module else _KINDS.get(module, module)
 
 
-def quota_module_of(name: str) -> str:
+def quota_kind_of(name: str) -> str:
     """The kind of projection, or `other` for embeddings, norms and heads."""
-    module = module_of(name)
-    return module if module.endswith("_proj") else "other"
+    kind = kind_of(name)
+    return kind if kind.endswith("_proj") else "other"
 
 
 def _width(shape: Shape, granularity: str) -> int:
@@ -83,8 +93,10 @@ def _width(shape: Shape, granularity: str) -> int:
 
 
 def _label(name: str, granularity: str) -> str:
-    """The name of a parameter's matrix, module or layer."""
+    """The name of a parameter's matrix, module, kind of module or layer."""
     if granularity == "matrix":
         return name
+    if granularity == "module":
+        return module_of(name)
     layer = layer_of(name) if granularity == "layer" else None
-    return layer or module_of(name)
+    return layer or kind_of(name)

@@ -25,13 +25,14 @@ FULL = {
 def slow_label(name, index, granularity):
     """The group of one parameter, from what the words say."""
     words = name.split(".")
-    module = {"embed_tokens": "embed", "lm_head": "head"}.get(words[-2], words[-2])
-    module = "norms" if "norm" in module else module
-    layer = words[2] if "layers" in words else module
+    kind = {"embed_tokens": "embed", "lm_head": "head"}.get(words[-2], words[-2])
+    kind = "norms" if "norm" in kind else kind
+    layer = words[2] if "layers" in words else kind
     return {
         "row": (name, index[0] if len(index) > 1 else 0),
         "matrix": name,
-        "module": module,
+        "module": tuple(words[:-1]),
+        "kind": kind,
         "layer": layer,
     }[granularity]
 
