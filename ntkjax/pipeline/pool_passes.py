@@ -6,7 +6,7 @@ jobs share its shards out.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,12 @@ from ntkjax.data.examples import Example
 from ntkjax.data.pool import Pool
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.teams import Team
+from ntkjax.models.checkpoint import read_tensors
 from ntkjax.models.text_encoder import TextEncoder
 from ntkjax.pipeline.progress import progress
 from ntkjax.selection.problem import Compute
+from ntkjax.store.atomic import write_tensors
+from ntkjax.store.folders import make_folder
 from ntkjax.store.polling import wait_until
 from ntkjax.store.run_path import RunPath
 from ntkjax.store.shards import ShardedPass, config_hash, part_of
@@ -200,6 +203,30 @@ class PoolCandidates:
                 total[key] = total.get(key, 0) + value[0].astype(np.float64)
         return total
 
+    def keep(
+        self,
+        name: str,
+        decides: Mapping[str, Any],
+        compute: Callable[[], dict[str, np.ndarray]],
+    ) -> dict[str, np.ndarray]:
+        """As `Candidates.keep`: one file. Every part finds it for itself if need be."""
+        stages = self._stages
+        folder, _ = stages.path(
+            name, {**self._decides, **decides, "rows": self._hash()}
+        )
+        path = folder.with_name(f"{folder.name}.safetensors")
+        if not stages.finds(path):
+            found = compute()
+            if stages.writes:
+                make_folder(stages.folder)
+                write_tensors(path, found)
+        wait_until(path.exists)
+        return {key: v.astype(np.float64) for key, v in read_tensors(path).items()}
+
+    def _hash(self) -> str:
+        """Of the rows."""
+        return hashlib.sha256(self.rows.tobytes()).hexdigest()
+
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:
         """Tokens and cuts, from any pass over all; from one of its own if need be."""
         if self._lengths is None:
@@ -224,9 +251,8 @@ class PoolCandidates:
             rows_each: Rows that each shard stores, if not one per candidate.
         """
         stages = self._stages
-        rows = hashlib.sha256(self.rows.tobytes()).hexdigest()
         size = stages.rows_per_shard
-        everything = {**self._decides, **decides, "rows": rows, "size": size}
+        everything = {**self._decides, **decides, "rows": self._hash(), "size": size}
         folder, identity = stages.path(name, everything)
         cuts = ShardedPass(folder, len(self), size, identity)
         store = cuts

@@ -14,6 +14,7 @@ from ntkjax.outputs.loss import Loss
 from ntkjax.selection.gradient_sums import HostTree, to_float32
 from ntkjax.selection.loss_gradients import (
     fisher_diagonal,
+    hash_of,
     loss_products,
     mean_loss_gradient,
 )
@@ -21,12 +22,13 @@ from ntkjax.selection.problem import Advance, Problem
 
 
 def target_gradient(problem: Problem) -> HostTree:
-    """The mean of ∇ℓ over the target, at the end of the warm-up."""
-    return mean_loss_gradient(
-        Loss(problem.model),
-        problem.snapshot.theta,
-        problem.target_tokens,
-        problem.batching,
+    """The mean of ∇ℓ over the target, at the end of the warm-up; it is kept."""
+    f, theta = Loss(problem.model), problem.snapshot.theta
+    examples, batching = problem.target_tokens, problem.batching
+    return problem.candidates.keep(
+        "target gradient",
+        {"snapshot": problem.snapshot.identity, "target": hash_of(examples)},
+        lambda: mean_loss_gradient(f, theta, examples, batching),
     )
 
 
@@ -59,10 +61,18 @@ def candidate_products(
 def candidates_fisher(
     problem: Problem,
 ) -> tuple[HostTree, tuple[TokenizedExample, ...]]:
-    """The Fisher diagonal over candidates drawn at random, and these candidates."""
+    """The Fisher diagonal over candidates drawn at random, and these candidates.
+
+    The diagonal is kept.
+    """
     drawn = draw_candidates(problem, problem.options.fisher.examples, "fisher")
     f, theta = Loss(problem.model), problem.snapshot.theta
-    return fisher_diagonal(f, theta, drawn, problem.batching), drawn
+    found = problem.candidates.keep(
+        "fisher diagonal",
+        {"snapshot": problem.snapshot.identity, "fisher": hash_of(drawn)},
+        lambda: fisher_diagonal(f, theta, drawn, problem.batching),
+    )
+    return found, drawn
 
 
 def draw_candidates(

@@ -90,6 +90,21 @@ class Candidates(Protocol):
         """
         ...
 
+    def keep(
+        self,
+        name: str,
+        decides: Mapping[str, Any],
+        compute: Callable[[], dict[str, np.ndarray]],
+    ) -> dict[str, np.ndarray]:
+        """What is found once, rounded to float32, and kept beside the passes.
+
+        Args:
+            name: Such as `target gradient`.
+            decides: As for `compute`.
+            compute: Gives floats by name.
+        """
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:

@@ -115,6 +115,27 @@ def test_sums_over_shards(candidates):
     assert again["sum"].tolist() == total["sum"].tolist()
 
 
+def test_what_is_found_once_is_kept_by_all_parts(candidates, tmp_path):
+    def refuse():
+        raise AssertionError("computed again")
+
+    third = {"a": np.array([1 / 3]), "b": np.array(2.0)}
+    for part in ((2, 3), NO_PART):
+        found = candidates(part).keep(f"thing {part[0]}", {}, lambda: third)
+        assert found["a"].dtype == np.float64
+        assert found["a"] == np.float32(1 / 3)
+        again = candidates().keep(f"thing {part[0]}", {}, refuse)
+        assert {k: v.tolist() for k, v in again.items()} == {
+            k: v.tolist() for k, v in found.items()
+        }
+    assert len(list(tmp_path.glob("thing-2-*.safetensors"))) == 1
+    for other in (candidates(content="y"), candidates().limited_to(np.arange(3))):
+        with pytest.raises(AssertionError, match="computed again"):
+            other.keep("thing 2", {}, refuse)
+    with pytest.raises(AssertionError, match="computed again"):
+        candidates().keep("thing 2", {"target": 1}, refuse)
+
+
 @pytest.mark.parametrize("kind", ["compute", "reduce"])
 def test_parts_wait_for_each_other(candidates, kind):
     def run(part):

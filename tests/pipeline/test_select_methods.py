@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from ntkjax.devices.programs import Program
 from ntkjax.errors import InputError
 from ntkjax.models.lora import initial_theta
 from ntkjax.models.mask import MaskFacts, read_mask, theta_hash
@@ -143,22 +144,23 @@ def _only(out, group):
     return path
 
 
-def test_another_budget_needs_no_pass_over_the_pool(run, monkeypatch):
+@pytest.mark.parametrize("curvature", ["adam", "fisher"])
+def test_another_budget_needs_no_pass_of_the_model(run, monkeypatch, curvature):
     """Nor does another picker, nor another share of parameters."""
-    changes = {"method": "dualsft", "mask": MASK}
-    first = run("budget-4", **changes)
+    changes = {
+        "method": "dualsft",
+        "mask": MASK,
+        "dualsft": DualsftOptions(curvature=curvature),
+    }
+    first = run(f"budget-4-{curvature}", **changes)
 
-    write = ShardedPass.write
+    def refuse(self, *arguments):
+        raise AssertionError("a program was run again")
 
-    def over_the_chosen_only(self, shard, arrays):
-        if self.num_shards > 1:  # the pool has five, the chosen have one
-            raise AssertionError(f"computed again: {self.folder}")
-        write(self, shard, arrays)
-
-    monkeypatch.setattr(ShardedPass, "write", over_the_chosen_only)
-    second = run("budget-9", budget=9, **changes)
-    run("quota", picker="quota", **changes)
-    run("more", method="dualsft", mask=MaskOptions(share=0.5))
+    monkeypatch.setattr(Program, "__call__", refuse)
+    second = run(f"budget-9-{curvature}", budget=9, **changes)
+    run(f"quota-{curvature}", picker="quota", **changes)
+    run(f"more-{curvature}", **{**changes, "mask": MaskOptions(share=0.5)})
     np.testing.assert_array_equal(numbers(first, "score"), numbers(second, "score"))
     assert set(lines_of(first / "selected.jsonl")) < set(
         lines_of(second / "selected.jsonl")

@@ -1,6 +1,7 @@
 """A problem of selection in memory: a tiny model, a target, a handful of candidates."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,15 +37,17 @@ class MemoryColumns:
 
 
 class MemoryCandidates:
-    """Candidates in memory; `computed` lists the passes that were really computed.
+    """Candidates in memory; `computed` lists the passes that were really computed, and
+    `kept` what was found once beside them.
 
     Passes over some of them are kept and listed beside those over all.
     """
 
     def __init__(self, tokenized: list[TokenizedExample], texts: list[Example]):
         self._tokenized, self._texts = tokenized, texts
-        self._kept: dict[str, list[dict]] = {}
+        self._kept: dict[str, Any] = {}
         self.computed: list[str] = []
+        self.kept: list[str] = []
 
     def __len__(self) -> int:
         return len(self._tokenized)
@@ -57,7 +60,7 @@ class MemoryCandidates:
         found = MemoryCandidates(
             self.read(positions), [self._texts[position] for position in positions]
         )
-        found._kept, found.computed = self._kept, self.computed
+        found._kept, found.computed, found.kept = self._kept, self.computed, self.kept
         return found
 
     def texts(self) -> Iterator[list[Example]]:
@@ -79,6 +82,15 @@ class MemoryCandidates:
             k: np.sum([part[k] for part in found], axis=0, dtype=np.float64)
             for k in found[0]
         }
+
+    def keep(self, name: str, decides: Mapping, compute) -> dict[str, np.ndarray]:
+        key = repr((name, sorted(decides.items()), "once"))
+        if key not in self._kept:
+            self.kept.append(name)
+            found = compute()
+            rounded = {k: np.asarray(v, np.float32) for k, v in found.items()}
+            self._kept[key] = {k: v.astype(np.float64) for k, v in rounded.items()}
+        return dict(self._kept[key])
 
     def _shards(self, name: str, decides: Mapping, compute) -> list[dict]:
         """Two shards, as a store would have and keep them."""

@@ -25,6 +25,21 @@ def test_target_gradient_at_the_last_snapshot(oracle):
     assert normwise(flat(found), oracle[0].mean(axis=0)) < 1e-5
 
 
+def test_what_is_found_once_is_kept():
+    problem = small_problem()
+    once = target_gradient(problem), candidates_fisher(problem)[0]
+    again = target_gradient(problem), candidates_fisher(problem)[0]
+    assert problem.candidates.kept == ["target gradient", "fisher diagonal"]
+    np.testing.assert_array_equal(flat(again), flat(once))
+    target_gradient(problem.limited_to([0, 1]))
+    candidates_fisher(
+        dataclasses.replace(problem, options=MethodOptions(fisher=FisherOptions(3)))
+    )
+    snapshot = dataclasses.replace(problem.snapshot, identity="another")
+    target_gradient(dataclasses.replace(problem, snapshots=(snapshot,)))
+    assert len(problem.candidates.kept) == 5
+
+
 def test_candidate_products_and_what_they_share(oracle):
     problem = small_problem(num_snapshots=2)
     u = target_gradient(problem)

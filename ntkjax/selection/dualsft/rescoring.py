@@ -9,6 +9,7 @@ number of them, and the highest signed columns, each half turn is the best answe
 other side: I1 never falls, and turns end at a fixed point.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -29,13 +30,18 @@ class Data:
         direction: m⊙û, along which rows were scored.
         scores: Row scores of all candidates.
         chosen: Positions.
-        mean_gradient: Ḡ_S of the chosen.
+        gradient_of: Positions to their mean gradient.
     """
 
     direction: HostTree
     scores: Float64[np.ndarray, " k"]
     chosen: Int64[np.ndarray, " b"]
-    mean_gradient: HostTree
+    gradient_of: Callable[[Int64[np.ndarray, " b"]], HostTree]
+
+    @functools.cached_property
+    def mean_gradient(self) -> HostTree:
+        """Ḡ_S of the chosen. Cost: F + B for each, when it is first asked for."""
+        return self.gradient_of(self.chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +85,7 @@ class Sides:
         """The examples for a mask. Cost: 2 F for each candidate."""
         direction = masked(self.surrogate.response(self.mean_gradient), mask)
         scores = self.rows(direction, mask)
-        chosen = self.pick(scores)
-        return Data(direction, scores, chosen, self.gradient_of(chosen))
+        return Data(direction, scores, self.pick(scores), self.gradient_of)
 
     def parameters(self, mean_gradient: HostTree) -> Parameters:
         """The parameters for examples with this mean gradient. Cost: none."""
@@ -131,9 +136,13 @@ def alternate(
 
     Returns:
         The last choice, and a record of the start (round 0) and of each round: I1, I2,
-        and the Jaccard indices of both sides with the round before.
+        and the Jaccard indices of both sides with the round before. Of one-shot without
+        rounds there is none: it needs no Ḡ_S, so that any budget is cut from the same
+        scores without a look at the examples.
     """
     data, parameters = ORDERS[order](sides)
+    if order == "one-shot" and not rounds:
+        return (data, parameters), []
     records = [_record(sides, data, parameters)]
     for _ in range(rounds):
         before = data, parameters

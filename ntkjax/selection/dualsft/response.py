@@ -71,8 +71,8 @@ def validation_response(problem: Problem) -> Response:
     """The v and c that `problem.options.dualsft` asks for.
 
     With λ_new = 1, λ_prior = 0 and κ = 0 it is the gradient of gradient-dot, and is
-    decided by the same values. What is multiplied by zero is not computed. The rest is
-    computed anew by every run: v_new, v_prior and the Fisher diagonal are not kept.
+    decided by the same values. What is multiplied by zero is not computed; the rest is
+    kept, in float32, for other runs that need the same.
 
     Cost: F + B for each validation example, 3 F + B for each anchor, and F + B for each
     example of a Fisher diagonal.
@@ -153,39 +153,49 @@ def candidates_gradient(
 
 
 def _prior(problem: Problem) -> tuple[HostTree, dict[str, Any], dict[str, Any]]:
-    """The gradient v_prior, what decides it, and what to say of it.
-
-    It is computed anew by every run.
-    """
+    """The gradient v_prior, what decides it, and what to say of it."""
     options = problem.options.dualsft
-    model, tau = problem.model, options.temperature
     anchors = draw_candidates(problem, options.anchors, "anchors")
-    confidence = Confidence(model, tau, options.confidence)
-    weights = losses(confidence, problem.start, anchors, problem.batching)
-    divergence = Divergence(model, problem.start, tau)
-    theta = problem.snapshot.theta
-    sums = loss_gradient_sum(divergence, theta, anchors, problem.batching, weights)
-    prior = jax.tree.map(lambda leaf: leaf / weights.sum(), sums)
     decides = {
-        "lambda_prior": options.lambda_prior,
         "anchors": hash_of(anchors),
         "start": theta_hash(problem.start),
-        "temperature": tau,
+        "temperature": options.temperature,
         "confidence": options.confidence,
     }
+    found = problem.candidates.keep(
+        "prior gradient",
+        {"snapshot": problem.snapshot.identity, **decides},
+        lambda: _prior_gradient(problem, anchors),
+    )
+    confidence = float(found.pop(_CONFIDENCE))
     facts = {
         "anchors": len(anchors),
-        "mean_confidence": float(weights.mean()),
-        "prior_gradient_norm": norm(prior),
+        "mean_confidence": confidence,
+        "prior_gradient_norm": norm(found),
     }
-    return prior, decides, facts
+    return found, decides | {"lambda_prior": options.lambda_prior}, facts
+
+
+_CONFIDENCE = "mean confidence"
+
+
+def _prior_gradient(
+    problem: Problem, anchors: tuple[TokenizedExample, ...]
+) -> dict[str, np.ndarray]:
+    """v_prior by parameter, and the mean of ω beside it."""
+    options, batching = problem.options.dualsft, problem.batching
+    model, tau = problem.model, options.temperature
+    confidence = Confidence(model, tau, options.confidence)
+    weights = losses(confidence, problem.start, anchors, batching)
+    divergence = Divergence(model, problem.start, tau)
+    theta = problem.snapshot.theta
+    sums = loss_gradient_sum(divergence, theta, anchors, batching, weights)
+    prior = jax.tree.map(lambda leaf: leaf / weights.sum(), sums)
+    return {**prior, _CONFIDENCE: weights.mean()}
 
 
 def _curvature(problem: Problem) -> tuple[HostTree | None, dict[str, Any]]:
-    """The curvature c, None where κ = 0, and what decides it.
-
-    A Fisher diagonal is computed anew by every run.
-    """
+    """The curvature c, None where κ = 0, and what decides it."""
     options = problem.options.dualsft
     if options.kappa == 0:
         return None, {}

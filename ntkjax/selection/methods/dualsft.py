@@ -35,7 +35,8 @@ def score(problem: Problem) -> Scored:
     """Row scores at the end of the warm-up, with column scores and a mask beside them.
 
     Cost: F + B for each candidate once, 2 F for each of its row scores (once, and once
-    more for every round), F + B for each chosen one.
+    more for every round); with another order than one-shot, or rounds, F + B for each
+    chosen one. All of it is kept: another budget of one-shot costs nothing.
 
     Raises:
         InputError: If the options ask for what cannot be, or a number is not finite.
@@ -68,8 +69,7 @@ def score(problem: Problem) -> Scored:
         **second_order_facts(response.surrogate, mean_gradient),
         **_choice_facts(choice, mean_gradient),
         "order": options.order,
-        "I1": records[-1]["I1"],
-        "I2": records[-1]["I2"],
+        **{name: records[-1][name] for name in ("I1", "I2") if records},
         "rounds": records,
     }
     kept = {f"score/{name}": leaf for name, leaf in parameters.scores.items()}

@@ -138,8 +138,21 @@ def test_no_rounds_and_no_mask():
     everything = replace(sides, cut=lambda scores: None)
     (data, parameters), records = alternate(everything, "one-shot", 0)
     assert parameters.mask is None
+    assert records == []
+    (data, parameters), records = alternate(everything, "data-first", 0)
     assert len(records) == 1
     assert records[0]["I2"] == pytest.approx(problem.value(data.chosen, range(4)))
+
+
+def test_one_shot_looks_at_no_chosen_example():
+    def refuse(chosen):
+        raise AssertionError("asked for the gradient of the chosen")
+
+    sides = replace(toy().sides(2, SIGNED), gradient_of=refuse)
+    alternate(sides, "one-shot", 0)
+    for order, rounds in (("one-shot", 1), ("data-first", 0), ("parameters-first", 0)):
+        with pytest.raises(AssertionError, match="the chosen"):
+            alternate(sides, order, rounds)
 
 
 def test_jaccard():
