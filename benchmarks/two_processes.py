@@ -2,9 +2,9 @@
 
 The same selection on the embedded model, by one process on one core and by two on a
 core each, in turns. A rate counts the shards that are written after every process has
-its first one, which holds texts of every padded length: neither start-up nor compilation
-is in it, but the wait for the slower process at the end is. The gate before: all runs
-end with the same scores.
+its first one, which holds texts of every padded length: neither start-up nor
+compilation is in it, but the wait for the slower process at the end is. The gate
+before: all runs end with the same scores.
 """
 
 import json

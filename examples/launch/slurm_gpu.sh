@@ -45,10 +45,12 @@ on_all_nodes() {
 
 trap 'again "the time limit is near"; exit 0' USR1
 
+# Whatever the doctor finds, starting again does not mend it.
+on_all_nodes doctor --distributed auto || exit 1
 code=0
-{ on_all_nodes doctor --distributed auto && on_all_nodes "$@"; } || code=$?
+on_all_nodes "$@" || code=$?
 case $code in
     # A peer was lost (75), or srun reports a process that was aborted or killed.
-    75 | 134 | 137) again "exit code $code: a process was lost" ;;
+    75 | 134 | 137 | 139) again "exit code $code: a process was lost" ;;
 esac
 exit "$code"

@@ -29,6 +29,7 @@ on_all_hosts() {
 
 # Quoted once more, since a shell on the host reads them again.
 printf -v there 'cd %q && export JAX_COORDINATOR_PORT=%q || exit 1' "$checkout" "$port"
+there+="; export PATH=\"\$PATH:\$HOME/.local/bin\"" # has uv; no profile is read there
 printf -v out '%q' "$OUT"
 printf -v words ' %q' "$@"
 

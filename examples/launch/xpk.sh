@@ -27,7 +27,9 @@ printf -v words ' %q' "$@"
 
 # The doctor has a port of its own: its coordinator may still be closing when the
 # command's opens. Pods start minutes apart, hence the long wait. xpk restarts after
-# the exit codes 42 and 127-255 anyway; 75 is "a peer process was lost".
+# the exit codes 42 and 127-255 anyway; 75 is "a peer process was lost". Whatever the
+# doctor finds, a restart does not mend it. The line that says why a process was lost
+# comes from another process of the pod, which is given time to write it.
 patience="--initialization-timeout 1200"
 doctor="JAX_COORDINATOR_PORT=8476 ntkjax doctor --distributed auto --out $out $patience"
 
@@ -41,4 +43,5 @@ xpk workload create \
     --docker-image="$IMAGE" \
     --max-restarts="${MAX_RESTARTS:-20}" \
     --restart-on-exit-codes=75 \
-    --command="$doctor && ntkjax$words --out $out $patience"
+    --command="$doctor || exit 1; ntkjax$words --out $out $patience || \
+{ code=\$?; sleep 10; exit \$code; }"

@@ -19,6 +19,7 @@ from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import LoraOptions, Prepared, prepare, resolve_lora
 from ntkjax.pipeline.shared_run import (
+    hash_inputs,
     is_finished,
     open_shared_run,
     result_of_first,
@@ -27,7 +28,6 @@ from ntkjax.pipeline.template_settings import template_options
 from ntkjax.store.atomic import write_json
 from ntkjax.store.run_directory import (
     add_to_manifest,
-    hash_files,
     plain_values,
     read_json,
 )
@@ -152,7 +152,7 @@ def _open(settings: EvaluateSettings, found: FoundModel, prepared: Prepared) -> 
     files = {"model": model_files(found.folder), "data": list(settings.data)}
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
-    hashes = {name: hash_files(paths) for name, paths in files.items()}
+    hashes = hash_inputs(files)
     resolved = plain_values(settings, without=("out", "devices"))
     facts = model_facts(found, prepared.model)
     return open_shared_run(settings.out, resolved, hashes, facts)

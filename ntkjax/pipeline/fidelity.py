@@ -43,6 +43,7 @@ from ntkjax.pipeline.setup import (
     tokenize_files,
 )
 from ntkjax.pipeline.shared_run import (
+    hash_inputs,
     is_finished,
     open_shared_run,
     result_of_first,
@@ -52,7 +53,6 @@ from ntkjax.reports.page import write_fidelity_page
 from ntkjax.store.atomic import write_atomically, write_json, write_tensors
 from ntkjax.store.run_directory import (
     add_to_manifest,
-    hash_files,
     plain_values,
     read_json,
 )
@@ -340,7 +340,7 @@ def _open(
         adapter = getattr(settings, name)
         if adapter is not None:
             files[name] = adapter_files(adapter)
-    hashes = {name: hash_files(paths) for name, paths in files.items()}
+    hashes = hash_inputs(files)
     resolved = plain_values(settings, without=("out", "devices")) | {
         "lora": plain_values(lora)
     }

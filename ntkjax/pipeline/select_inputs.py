@@ -17,11 +17,12 @@ from ntkjax.models.lora import LoraSettings
 from ntkjax.models.text_encoder import TextEncoder, text_encoder
 from ntkjax.pipeline.select_result import NO_SOURCE
 from ntkjax.pipeline.select_settings import SelectSettings
+from ntkjax.pipeline.shared_run import hash_inputs
 from ntkjax.pipeline.template_settings import template_options
 from ntkjax.selection.methods.table import named_method
 from ntkjax.selection.pickers.quota import parse_quotas, require_known_sources
 from ntkjax.selection.pickers.table import named_picker
-from ntkjax.store.run_directory import hash_files, plain_values
+from ntkjax.store.run_directory import plain_values
 from ntkjax.training.plan import require_targets
 
 
@@ -96,7 +97,7 @@ def identity_of(
             files[name] = list(getattr(settings, name))
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
-    hashes = {name: hash_files(paths) for name, paths in files.items()}
+    hashes = hash_inputs(files)
     plain = plain_values(settings, without=NOT_DECIDING)
     return plain | {"lora": lora and plain_values(lora)}, hashes
 

@@ -21,6 +21,7 @@ from ntkjax.pipeline.pinned_model import model_facts, pinned_model
 from ntkjax.pipeline.progress import Clock, progress
 from ntkjax.pipeline.setup import Prepared, prepare, resolve_lora
 from ntkjax.pipeline.shared_run import (
+    hash_inputs,
     is_finished,
     open_shared_run,
     result_of_first,
@@ -32,7 +33,6 @@ from ntkjax.store.atomic import write_json
 from ntkjax.store.lines import new_lines
 from ntkjax.store.run_directory import (
     add_to_manifest,
-    hash_files,
     plain_values,
     read_json,
 )
@@ -87,10 +87,10 @@ def run_train(settings: TrainSettings) -> TrainRun:
         vocab_size=vocab_size,
     )
     clock.lap("load model")
-    model_hash = hash_files(model_files(folder))
-    mask = read_training_mask(settings, prepared, model_hash)
+    hashes = hash_inputs(_files(settings, folder))
+    mask = read_training_mask(settings, prepared, hashes["model"])
     facts = model_facts(found, prepared.model)
-    out = _open(settings, lora, model_hash, facts)
+    out = _open(settings, lora, hashes, facts)
     table = coverage(prepared.model)
     if is_finished(out / RESULT):
         return TrainRun(read_json(out / RESULT), table, reused=True)
@@ -182,21 +182,27 @@ def _write(
 
 
 def _open(
-    settings: TrainSettings, lora: LoraSettings | None, model_hash: str, facts: dict
+    settings: TrainSettings,
+    lora: LoraSettings | None,
+    hashes: dict[str, str],
+    facts: dict,
 ) -> RunPath:
     """The run directory, claimed for these settings and these inputs."""
+    # How often a checkpoint is written decides no number.
+    resolved = plain_values(settings, without=("out", "save_every", "devices"))
+    if lora is not None:
+        resolved |= {"lora": plain_values(lora)}
+    return open_shared_run(settings.out, resolved, hashes, facts)
+
+
+def _files(settings: TrainSettings, folder: Path) -> dict[str, list[Path]]:
+    """The files that decide a run, by what they are."""
     files = {
+        "model": model_files(folder),
         "data": list(settings.data),
         "validation": list(settings.validation),
         "retain": list(settings.retain),
         "adapter": adapter_files(settings.adapter) if settings.adapter else [],
         "mask": [settings.mask] if settings.mask else [],
     }
-    hashes = {name: hash_files(paths) for name, paths in files.items() if paths}
-    # How often a checkpoint is written decides no number.
-    resolved = plain_values(settings, without=("out", "save_every", "devices"))
-    if lora is not None:
-        resolved |= {"lora": plain_values(lora)}
-    return open_shared_run(
-        settings.out, resolved, {"model": model_hash, **hashes}, facts
-    )
+    return {name: paths for name, paths in files.items() if paths}

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from ntkjax.store.run_path import RunPath
+
 
 _PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
@@ -20,3 +22,13 @@ def wait_until(is_there: Callable[[], bool]) -> None:
     while not is_there():
         waited = time.monotonic() - started
         time.sleep(min(max(_PAUSE, _SHARE * waited), _LONGEST_PAUSE))
+
+
+def is_seen_within(path: RunPath, seconds: float) -> bool:
+    """Whether a path is there, or appears in so many seconds."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_PAUSE)
+    return True

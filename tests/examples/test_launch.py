@@ -135,6 +135,39 @@ def test_xpk(cluster):
     assert {"--max-restarts=20", "--restart-on-exit-codes=75"} <= set(words)
 
 
+def in_a_pod(command, cluster, **variables) -> int:
+    """The exit code of a pod's command, whose last words nobody waits for."""
+    assert "sleep 10;" in command
+    words = ["bash", "-c", command.replace("sleep 10;", "")]
+    return subprocess.run(words, env=cluster.environment(**variables)).returncode
+
+
+def xpk_command(cluster) -> str:
+    cluster.run("xpk.sh", *WORDS)
+    (words,) = cluster.calls("xpk")
+    (cluster.folder / "record").unlink()
+    return words[-1].removeprefix("--command=")
+
+
+def jobset_command(cluster) -> str:
+    return job_of(filled_jobset())["template"]["spec"]["containers"][0]["args"][0]
+
+
+@pytest.mark.parametrize("command", [xpk_command, jobset_command])
+def test_exit_codes_of_pods(command, cluster):
+    """What the doctor finds is no reason to start again; else the code is kept."""
+    command = command(cluster)
+    for doctor in ("1", "134"):
+        assert in_a_pod(command, cluster, DOCTOR=doctor) == 1
+    assert [words[0] for words in cluster.calls("ntkjax")] == ["doctor"] * 2
+    for code in (0, 2, 75, 134):
+        assert in_a_pod(command, cluster, CODE=str(code)) == code
+    assert [words[0] for words in cluster.calls("ntkjax")[2:]] == [
+        "doctor",
+        "select",
+    ] * 4
+
+
 @pytest.mark.parametrize("script", ["slurm_gpu.sh", "slurm_cpu.sh"])
 class TestSlurm:
     def test_doctor_then_command(self, script, cluster):
@@ -143,8 +176,9 @@ class TestSlurm:
         assert len(cluster.calls("srun")) == 2
         assert cluster.calls("scontrol") == []
 
-    def test_a_failed_doctor_ends_it(self, script, cluster):
-        assert cluster.run(script, *WORDS, DOCTOR="1").returncode == 1
+    @pytest.mark.parametrize("doctor", ["1", "134"])
+    def test_a_failed_doctor_ends_it(self, script, cluster, doctor):
+        assert cluster.run(script, *WORDS, DOCTOR=doctor).returncode == 1
         assert len(cluster.calls("ntkjax")) == 1
         assert cluster.calls("scontrol") == []
 
@@ -154,6 +188,7 @@ class TestSlurm:
             ("2", "0", False),
             ("75", "0", True),
             ("134", "19", True),
+            ("139", "0", True),
             ("75", "20", False),
         ],
     )
@@ -188,14 +223,20 @@ def test_shards(cluster):
 
 
 def filled_jobset():
-    return yaml.safe_load(string.Template(JOBSET).substitute(IMAGE="i:1", CLAIM="c"))
+    return yaml.safe_load(
+        string.Template(JOBSET).safe_substitute(IMAGE="i:1", CLAIM="c")
+    )
+
+
+def job_of(jobset):
+    (replicated,) = jobset["spec"]["replicatedJobs"]
+    return replicated["template"]["spec"]
 
 
 def test_jobset():
     found = filled_jobset()
     jsonschema.validate(found, SCHEMA)
-    (replicated,) = found["spec"]["replicatedJobs"]
-    job = replicated["template"]["spec"]
+    job = job_of(found)
     (container,) = job["template"]["spec"]["containers"]
     rows, columns = map(
         int,
@@ -241,7 +282,7 @@ def commands_shown() -> list[list[str]]:
     (container,) = filled_jobset()["spec"]["replicatedJobs"][0]["template"]["spec"][
         "template"
     ]["spec"]["containers"]
-    lines = [*lines_of("".join(BLOCKS)), *container["args"][0].split("&&")]
+    lines = [*lines_of("".join(BLOCKS)), *container["args"][0].split("||")]
     begin = r"(?:\bntkjax |\.sh |words=\()(?=[a-z]+ )"
     found = [re.split(begin, line, maxsplit=1)[1:] for line in lines]
     return [shlex.split(rest[0].strip(" )")) for rest in found if rest]
@@ -274,7 +315,7 @@ def test_flags_of_other_programs_were_looked_up(cluster):
     lines = [line.partition(".sh ")[0] for line in lines_of("".join(BLOCKS))]
     for name, flags in TOOL_FLAGS.items():
         called = [re.split(rf"\b{name} ", line)[1:] for line in lines]
-        words = [word for rest in called for part in rest for word in part.split()]
+        words = [w for rest in called for part in rest for w in shlex.split(part)]
         for call in cluster.calls(name):
             words += call[: call.index("uv")] if "uv" in call else call
         assert words

@@ -6,7 +6,14 @@ import pytest
 
 from ntkjax.devices import processes
 from ntkjax.errors import InputError
-from ntkjax.pipeline.shared_run import is_finished, open_shared_run, result_of_first
+from ntkjax.pipeline import shared_run
+from ntkjax.pipeline.shared_run import (
+    hash_inputs,
+    is_finished,
+    open_shared_run,
+    result_of_first,
+)
+from ntkjax.store.run_directory import hash_files
 
 
 def test_alone_it_is_open_run(tmp_path):
@@ -19,8 +26,46 @@ def test_alone_it_is_open_run(tmp_path):
 
 def test_others_write_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "is_first", lambda: False)
-    assert open_shared_run(tmp_path / "run", {}, {}) == tmp_path / "run"
+    monkeypatch.setattr(shared_run, "_PATIENCE", 0.0)
+    with pytest.raises(InputError) as caught:
+        open_shared_run(tmp_path / "run", {}, {})
     assert list(tmp_path.iterdir()) == []
+    # what a process of another host says where the folder is not shared
+    assert str(caught.value) == (
+        f"--out {tmp_path / 'run'}: process 0 does not see there what process 0 wrote; "
+        "expected one folder that every host sees."
+    )
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.yaml").touch()
+    assert open_shared_run(tmp_path / "run", {}, {}) == tmp_path / "run"
+
+
+def test_the_first_process_reads_inputs_whole_and_the_others_their_ends(
+    tmp_path, monkeypatch
+):
+    names = ("weights", "config")
+    files = {name: [tmp_path / name] for name in names}
+    (tmp_path / "config").write_text("small")
+    content = bytearray(5 * 2**20)
+    (tmp_path / "weights").write_bytes(content)
+    whole = {name: hash_files(paths) for name, paths in files.items()}
+    assert hash_inputs(files) == whole
+    compared = []
+    monkeypatch.setattr(processes, "is_joined", lambda: True)
+    monkeypatch.setattr(processes, "is_first", lambda: False)
+    monkeypatch.setattr(processes, "require_same", compared.append)
+    monkeypatch.setattr(processes, "from_first", lambda own: own or whole)
+    monkeypatch.setattr(shared_run, "hash_files", None)  # it is not called
+    assert hash_inputs(files) == whole
+    for place in (0, 2**20, -1):
+        content[place] ^= 1
+        (tmp_path / "weights").write_bytes(content)
+        hash_inputs(files)
+    before, *after = [seen["file 1 of weights, weights,"] for seen in compared]
+    assert before.startswith("5242880 bytes, ")
+    assert [found == before for found in after] == [False, False, False]
+    assert after[0] == after[1] != after[2]  # the middle is left to the first process
+    assert len({seen["file 1 of config, config,"] for seen in compared}) == 1
 
 
 def test_notes_of_processes_do_not_claim_a_directory(tmp_path):
