@@ -91,7 +91,9 @@ def measure(
     done = time.perf_counter()
     return {
         "seconds_of": {"selections": chosen - started, "arms": done - chosen},
-        "selections": {name: facts[name] for name in facts if "I1" in facts[name]},
+        "selections": {
+            name: facts[name] for name in facts if "second_to_first" in facts[name]
+        },
         "base": evaluated(task, training, None, folder / "base"),
         "arms": rows,
         "agreement": {

@@ -5,18 +5,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from benchmarks.real_methods import Task
 from ntkjax.data.examples import read_examples
+from ntkjax.models.mask import write_mask
+from ntkjax.models.parameter_scores import read_parameter_scores
 from ntkjax.pipeline.mask import run_mask
 from ntkjax.pipeline.mask_settings import MaskSettings
 from ntkjax.pipeline.select import run_select
+from ntkjax.pipeline.select_outputs import SCORES
 from ntkjax.pipeline.select_settings import SelectSettings
+from ntkjax.selection.masks import mask_budget, random_mask
 from ntkjax.selection.options import DualsftOptions, MaskOptions, SketchOptions
 from ntkjax.training.settings import TrainingSettings
 
 
 AFTER_LESS = "after less"
 """A run whose pool is what LESS chose: its mask belongs to these examples."""
+
+IN_B = "random, in B"
+"""A random mask of parameters in B alone, as nearly all that DualSFT keeps are."""
 
 RUNS: dict[str, dict[str, Any]] = {
     "dualsft": {},
@@ -44,6 +53,7 @@ MASKS = {
     "signed": Cut("dualsft", options=MaskOptions(sign="signed")),
     "magnitude": Cut("dualsft", kind="magnitude"),
     "random": Cut("dualsft", kind="random"),
+    IN_B: Cut("dualsft", kind="random"),
     "reverse": Cut("dualsft", options=MaskOptions(reverse=True)),
     "data first": Cut("data first"),
     "parameters first": Cut("parameters first"),
@@ -126,6 +136,19 @@ def cut_masks(amounts: Amounts, folder: Path, names: Collection[str]) -> None:
     (folder / "masks").mkdir()
     for name in names:
         cut = MASKS[name]
+        if name == IN_B:
+            _cut_in_B(amounts, folder / cut.run, mask_file(folder, name))
+            continue
         options = replace(cut.options, share=amounts.share)
         scores, out = folder / cut.run, mask_file(folder, name)
         run_mask(MaskSettings(scores, out, cut.kind, options))
+
+
+def _cut_in_B(amounts: Amounts, run: Path, out: Path) -> None:
+    _, values, facts = read_parameter_scores(run / SCORES)
+    share = MaskOptions(share=amounts.share)
+    budget = mask_budget(sum(leaf.size for leaf in values.values()), share)
+    shapes = {n: leaf.shape for n, leaf in values.items() if n.endswith("lora_B")}
+    mask = random_mask(shapes, MaskOptions(budget=budget), seed=0)
+    nothing = {name: np.zeros(leaf.shape, bool) for name, leaf in values.items()}
+    write_mask(out, nothing | mask, facts)

@@ -109,13 +109,11 @@ def _seconds(chosen: Selection, stage: str, pod: str) -> float:
 
 
 def _plan(chosen: Selection, pod: str) -> Plan:
-    """As given where it fits, else with the small batch."""
-    plan = make_plan(chosen, named_hardware(pod))
-    if plan.fits:
-        return plan
-    training = replace(chosen.settings.training, micro_batch=4)
-    settings = replace(chosen.settings, batch_size=8, training=training)
-    return make_plan(replace(chosen, settings=settings), named_hardware(pod))
+    """As given where it fits, else with the smallest change."""
+    hardware = named_hardware(pod)
+    plan = make_plan(chosen, hardware)
+    change = None if plan.fits else smallest_change(chosen, hardware)
+    return change.plan if change else plan
 
 
 def _times(plans: dict[str, Plan]) -> str:

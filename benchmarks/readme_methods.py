@@ -26,9 +26,23 @@ def methods(result: dict) -> str:
         "and points of accuracy after fine-tuning above those of the random choice and "
         f"of vote: means over domains and {len(settings['seeds'])} worlds, intervals "
         "over worlds. In the last column the gain in each domain, bold where its own "
-        "interval leaves out zero. `benchmarks/results/methods.json`.)",
+        f"interval leaves out zero. {_lengths(result)} "
+        "`benchmarks/results/methods.json`.)",
     ]
     return "\n".join(rows)
+
+
+def _lengths(result: dict) -> str:
+    """How long the examples of the arms were: they saw as many, not as long ones."""
+    found: dict[str, list[float]] = {}
+    for row in result["rows"]:
+        found.setdefault(row["method"], []).append(row["mean_tokens"])
+    means = {name: sum(each) / len(each) for name, each in found.items()}
+    shortest, longest = (f(means, key=lambda n: means[n]) for f in (min, max))
+    return (
+        f"All arms saw as many examples, of {means[shortest]:.1f} tokens ({shortest}) "
+        f"to {means[longest]:.1f} ({longest}) on average."
+    )
 
 
 def real_methods(result: dict) -> str:
@@ -79,13 +93,16 @@ def dualsft(result: dict) -> str:
         )
         rows.append(f"| {' | '.join(cells)} |")
     base, settings = result["base"], result["settings"]
+    tokens = [arm["tokens"] for arm in result["arms"]]
     rows += [
         f"| none | none | | | {points(base['accuracy'])} "
         f"| {interval_text(base['nll'])} | |",
         "",
         f"({settings['budget']} of the pool's examples, "
-        f"{100 * settings['mask_share']:.0f}% of the adapter's parameters; losses are "
-        f"changes by fine-tuning. {_surrogate(result)} On {result['device']}; "
+        f"{100 * settings['mask_share']:.0f}% of the adapter's parameters; "
+        f"{result['arms'][0]['steps']} steps each, of {min(tokens):,} to "
+        f"{max(tokens):,} tokens in all; losses are changes by fine-tuning. "
+        f"{_surrogate(result)} On {result['device']}; "
         "`benchmarks/results/dualsft.json`.)",
     ]
     return "\n".join(rows)

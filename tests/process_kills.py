@@ -7,8 +7,8 @@ of them (model=4), or across every two (data=2,model=2). At a random moment one 
 or all get SIGKILL; the others must end by themselves within a stated time. Then it is
 started again with 1 to 4 processes, and so on, until it may finish. It has to choose
 the same examples as a run of one process that nobody disturbed, with the same votes
-and scores up to rounding (meshes differ). A difference, or a process that hangs, makes
-the exit code 1.
+and scores up to rounding (meshes differ). A difference, a shard that is half written, or
+a process that hangs makes the exit code 1.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.records import RESULTS, commit, record
 from ntkjax.store.atomic import write_json
+from ntkjax.store.shards import read_record, whole_content
 from tests.cli.session import end_all, free_port, meeting, start
 from tests.cli.world import World, build_world
 from tests.pipeline.select_problem import (
@@ -42,6 +43,9 @@ HEARTBEAT = 10
 BOUND = 75
 """Seconds within which a process that lost another must have ended: it waits 45 s for
 others at the start, and hears of a loss within the heartbeat time-out or two."""
+
+A_PEER_WAS_LOST = 75
+"""The exit code of a process that found it out before JAX did."""
 
 LIMIT = 900
 """Seconds after which an undisturbed command is said to hang."""
@@ -138,7 +142,7 @@ def disturb(
     began = time.monotonic()
     codes = end_all(started, BOUND)
     lasted = time.monotonic() - began
-    allowed = {0, -signal.SIGKILL, -signal.SIGABRT}
+    allowed = {0, -signal.SIGKILL, -signal.SIGABRT, A_PEER_WAS_LOST}
     if not set(codes) <= allowed or lasted >= BOUND:
         raise RuntimeError(f"after a kill of {whom}: codes {codes} in {lasted:.0f} s")
     return lasted
@@ -158,6 +162,16 @@ def stage_of(out: pathlib.Path) -> str:
     if steps:
         return f"warm-up, step {max(steps)}"
     return "opened" if (out / "run.yaml").exists() else "start-up"
+
+
+def half_written(out: pathlib.Path) -> list[str]:
+    """Records of shards without the arrays that they name."""
+    records = {path: read_record(path) for path in out.glob("stages/*/shard-*.json")}
+    return [
+        f"{path.relative_to(out)}: half-written"
+        for path, record in records.items()
+        if record is None or whole_content(path, record) is None
+    ]
 
 
 def compare(out: pathlib.Path, alone: pathlib.Path, report: Report) -> None:
@@ -194,6 +208,7 @@ def run_series(
             if ended is None:
                 break
             stage = stage_of(out)
+            report.problems += half_written(out)
             kill = Kill(series, count, whom, round(after, 1), round(ended, 1), stage)
             report.kills.append(kill)
             print(kill, flush=True)

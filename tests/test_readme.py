@@ -72,6 +72,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
         *("data", "train"),
         *("select", "select"),
         *("select", "train", "mask"),
+        "select",
         *("plan", "fidelity"),
     ]
     assert len((tmp_path / "runs/select/selected.jsonl").read_bytes().split(b"\n")) > 9

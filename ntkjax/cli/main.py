@@ -162,12 +162,16 @@ def script() -> NoReturn:
 
 
 def _end_after_a_loss(error: RuntimeError) -> int:
-    """75 if the error comes of another process's end; else raises it again."""
+    """75 if the error comes of another process's end; else raises it again.
+
+    Where it may come of one, JAX is given time to find out which, and to end this one.
+    """
     from ntkjax.devices import processes
 
+    if processes.may_be_loss(error):
+        processes.await_verdict()
     if not processes.is_loss(error):
         raise error
-    processes.await_verdict()
     reason = str(error).partition("\n")[0]
     print(
         f"ntkjax: {_speaker()}a process was lost ({reason}); what is written is kept: "

@@ -5,7 +5,8 @@ the text of the whole chat F and checked. For turn k, with words w:
 
     P = the turns before k, with the template's request for an answer
     M = F with a mark, which occurs nowhere else, in place of w: head mark tail
-    F = head w tail,   or P w tail where the turn brings its own thinking block
+    F = head w tail,   or P w tail where the turn brings its own thinking block, the
+                       beginning of which P may have written
 
 P must begin F and head, so that the model reads the same in training and when it is
 asked. What head has beyond P is the template's (such as Qwen 3's empty thinking block)
@@ -165,6 +166,12 @@ class Chat:
                 start = len(context) + len(middle) - len(middle.lstrip())
                 end = len(context) + len(middle)
                 return Words(context, start, start + len(words), end, tail)
+        end = len(text) - len(tail)
+        stop = len(text[:end].rstrip())
+        is_begun = stop - len(words) < len(asked) < stop
+        if is_begun and text.endswith(tail) and text.endswith(words, 0, stop):
+            start = stop - len(text[len(asked) : stop].lstrip())
+            return Words(asked, start, stop, end, tail)
         if number == len(self.turns) - 1:
             remedy = "a thinking block must be written as the template writes it."
         else:
@@ -197,7 +204,8 @@ class Chat:
         if number == len(self.turns) - 1:
             raise self.error(
                 "the chat template does not begin the last turn as it asks for an "
-                "answer; its words cannot be told from what the template writes."
+                "answer; its words cannot be told from what the template writes: give "
+                "prompt and response, and --template plain."
             )
         raise self.error(
             f"the chat template writes what stands before {self.name(number)} "

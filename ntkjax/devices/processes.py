@@ -115,11 +115,20 @@ def is_first() -> bool:
     return not is_joined() or jax.process_index() == 0
 
 
+_SIGNS = ("gloo", "nccl", "remote process", "network error", "unavailable", "aborted")
+"""Words of the libraries through which devices talk, where one does not answer."""
+
+
 def is_loss(error: RuntimeError) -> bool:
-    """Whether a program failed as another process ended: gloo says so at once."""
-    return (
-        isinstance(error, jax.errors.JaxRuntimeError) and "gloo" in str(error).lower()
-    )
+    """Whether a program failed as another process ended: gloo and NCCL say so."""
+    said = str(error).lower()
+    return may_be_loss(error) and any(sign in said for sign in _SIGNS)
+
+
+def may_be_loss(error: RuntimeError) -> bool:
+    """Whether a program failed for a reason that may be another process's end."""
+    is_full = "RESOURCE_EXHAUSTED" in str(error)
+    return isinstance(error, jax.errors.JaxRuntimeError) and not is_full
 
 
 def await_verdict() -> None:

@@ -9,6 +9,8 @@ from ntkjax.errors import InputError
 
 # Keys that cannot change the logits of a forward pass.
 HARMLESS = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",  # older versions of transformers wrote it
     "_name_or_path",
     "attention_dropout",  # zero outside training
     "cache_implementation",
@@ -18,6 +20,9 @@ HARMLESS = {
     "initializer_range",
     "is_llama_config",
     "label2id",
+    "max_length",  # of generation, as are the next two
+    "temperature",
+    "top_p",
     "name_or_path",
     "output_attentions",
     "output_hidden_states",
@@ -30,6 +35,8 @@ HARMLESS = {
     "torch_dtype",
     "transformers.js_config",
     "transformers_version",
+    "unsloth_fixed",
+    "unsloth_version",
     "use_cache",
 }
 
@@ -105,6 +112,11 @@ class Keys:
 
     def done(self) -> None:
         """Raises `InputError` if there is a key that nobody took."""
+        if self.left.get("quantization_config") is not None:
+            raise self.error(
+                "key 'quantization_config': quantized weights cannot be read; choose a "
+                "checkpoint in bfloat16, float16 or float32"
+            )
         if self.left:
             pairs = ", ".join(f"{k}={v!r}" for k, v in sorted(self.left.items()))
             raise self.error(

@@ -78,9 +78,15 @@ def read_config(folder: Path) -> ModelConfig:
         raise InputError(f"{path}: expected a JSON object, got {type(raw).__name__}.")
     model_type = raw.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
+        hint = ""
+        if f"{model_type}_text" in FAMILIES:
+            hint = (
+                f" {model_type} reads images, too; its text model alone is "
+                f"{model_type}_text."
+            )
         raise InputError(
             f"{path}: model_type {model_type!r} is not supported; supported are: "
-            f"{', '.join(sorted(FAMILIES))}."
+            f"{', '.join(sorted(FAMILIES))}.{hint}"
         )
     family, keys = FAMILIES[model_type], Keys(path, raw)
     keys.take("model_type", str)

@@ -80,6 +80,15 @@ def write_mask(path: RunPath, mask: Mapping[str, np.ndarray], facts: MaskFacts) 
     write_bytes(path, safetensors.numpy.save(arrays, metadata=metadata))
 
 
+def is_mask(path: Path) -> bool:
+    """Whether a file is a mask, of whatever model."""
+    try:
+        with open_safetensors(path) as file:
+            return _KEY in (file.metadata() or {})
+    except InputError:
+        return False
+
+
 def read_mask(
     path: Path, theta_shapes: Mapping[str, tuple[int, ...]], facts: MaskFacts
 ) -> Mask:

@@ -73,11 +73,7 @@ def automatic_mesh(
         local: Devices of each process.
         memory: Bytes of a device; None if they are not known: then each holds all.
     """
-    cuts = [
-        n
-        for n in possible_cuts(config, num_devices)
-        if num_devices % n == 0 and (local % n == 0 or n % local == 0)
-    ]
+    cuts = possible_models(config, num_devices, local)
     if memory is None:
         cuts = cuts[:1]
     for model in cuts:
@@ -86,6 +82,21 @@ def automatic_mesh(
     else:
         model = cuts[-1]
     return MeshShape(num_devices // model, model)
+
+
+def possible_models(config: DecoderConfig, num_devices: int, local: int) -> list[int]:
+    """Numbers of devices that can share the weights, ascending; 1 always can.
+
+    Args:
+        config: The architecture.
+        num_devices: Devices in all.
+        local: Devices of each process.
+    """
+    return [
+        n
+        for n in possible_cuts(config, num_devices)
+        if num_devices % n == 0 and (local % n == 0 or n % local == 0)
+    ]
 
 
 def weight_bytes(config: DecoderConfig, itemsize: int, model: int) -> int:

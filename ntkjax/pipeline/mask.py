@@ -1,9 +1,10 @@
 """`ntkjax mask`: a mask of any budget from saved scores, without the model."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from ntkjax.errors import InputError
-from ntkjax.models.mask import count_kept, write_mask
+from ntkjax.models.mask import count_kept, is_mask, write_mask
 from ntkjax.models.parameter_scores import read_parameter_scores
 from ntkjax.pipeline.mask_settings import MaskSettings, check_mask_settings
 from ntkjax.pipeline.select_outputs import SCORES
@@ -32,6 +33,7 @@ def run_mask(settings: MaskSettings) -> MaskRun:
             f"--scores {settings.scores}: there is no {path.name}; expected a run of "
             "`ntkjax select --method dualsft`."
         )
+    _refuse_to_overwrite(settings.out)
     scores, values, facts = read_parameter_scores(path)
     if settings.kind == "score":
         mask = mask_of(scores, settings.mask)
@@ -47,3 +49,11 @@ def run_mask(settings: MaskSettings) -> MaskRun:
             f"--out {settings.out}: cannot be written: {error}."
         ) from error
     return MaskRun(count_kept(mask), sum(leaf.size for leaf in mask.values()))
+
+
+def _refuse_to_overwrite(out: Path) -> None:
+    """Raises `InputError` if something is there that is no mask, such as the scores."""
+    if out.exists() and not is_mask(out):
+        raise InputError(
+            f"--out {out}: is there already and is no mask; choose another name."
+        )

@@ -28,6 +28,7 @@ from ntkjax.selection.options import (
 )
 from ntkjax.selection.pickers.table import named_picker, parse_quotas, require
 from ntkjax.store.bucket import require_reachable
+from ntkjax.store.shards import parse_part
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
 
@@ -197,6 +198,8 @@ def check_select_settings(settings: SelectSettings) -> None:
             raise InputError(f"{flag_of(name)} {value}: expected above 0, at most 1.")
     if not 0 <= settings.seed < 2**32:
         raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+    if settings.shard is not None:
+        parse_part(settings.shard)
     method = named_method(settings.method)
     _check_picker(settings, method)
     _check_shortlist_size(settings)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ntkjax.planning.hardware import Hardware
-from ntkjax.planning.mesh import possible_models
+from ntkjax.planning.mesh import possible_meshes
 from ntkjax.planning.plan import Plan, make_plan
 from ntkjax.planning.selection import Selection
 
@@ -28,40 +28,47 @@ class Change:
 def smallest_change(selection: Selection, hardware: Hardware) -> Change | None:
     """The first change that fits, None if none does.
 
-    In this order: more devices for each copy of the weights, bfloat16, a smaller batch,
-    bfloat16 and a smaller batch, then twice the chips and more with all of these.
+    In this order: another mesh, bfloat16, a smaller batch, bfloat16 and a smaller
+    batch, then twice the chips and more with all of these; each on the mesh that
+    `select` takes by itself and then on others, with the fewest devices to a copy of
+    the weights first.
     """
     for flags, changed, chips in _candidates(selection, hardware):
-        plan = make_plan(changed, chips)
-        if plan.fits:
-            mesh = ""
-            if selection.settings.devices.mesh != "auto" and "--mesh" not in flags:
-                mesh = f" --mesh data={plan.data},model={plan.model}"
-            return Change(flags + mesh, plan)
+        for mesh, placed in _on_meshes(changed, chips):
+            plan = make_plan(placed, chips)
+            if plan.fits:
+                return Change(f"{flags} {mesh}".strip(), plan)
     return None
+
+
+def _on_meshes(
+    selection: Selection, hardware: Hardware
+) -> Iterator[tuple[str, Selection]]:
+    if selection.settings.devices.mesh == "auto":
+        yield "", selection
+    for shape in possible_meshes(selection, hardware):
+        devices = replace(selection.settings.devices, mesh=str(shape))
+        yield f"--mesh {shape}", _with(selection, devices=devices)
 
 
 def _candidates(
     selection: Selection, hardware: Hardware
 ) -> Iterator[tuple[str, Selection, Hardware]]:
-    for model in possible_models(selection.cost, hardware):
-        mesh = f"data={hardware.num_chips // model},model={model}"
-        yield f"--mesh {mesh}", _on_mesh(selection, mesh), hardware
-    free = _on_mesh(selection, "auto")
-    half = _in_bfloat16(free)
+    yield "", selection, hardware
+    half = _in_bfloat16(selection)
     if half is not None:
         yield "--dtype bfloat16", half, hardware
-    for start, flag in ((free, ""), (half, "--dtype bfloat16 ")):
+    for start, flag in ((selection, ""), (half, "--dtype bfloat16 ")):
         if start is not None:
             for flags, smaller in _smaller_batches(start):
                 yield flag + flags, smaller, hardware
-    least = half or free
+    least = half or selection
     dtype = " --dtype bfloat16" if half is not None else ""
     *_, (flags, smallest) = [("", least), *_smaller_batches(least)]
     number = 2 * hardware.num_chips
     while number <= _MOST_CHIPS and hardware.chip.name != "cpu":
         more = hardware.resized(number)
-        yield f"--hardware {more.name}", free, more
+        yield f"--hardware {more.name}", selection, more
         yield f"--hardware {more.name}{dtype}", least, more
         yield f"--hardware {more.name}{dtype} {flags}".rstrip(), smallest, more
         number *= 2
@@ -88,10 +95,6 @@ def _smaller_batches(selection: Selection) -> Iterator[tuple[str, Selection]]:
         if selection.warmup_seen:
             flags += f" --training.micro-batch {micro}"
         yield flags, _with(selection, batch_size=batch, training=smaller)
-
-
-def _on_mesh(selection: Selection, mesh: str) -> Selection:
-    return _with(selection, devices=replace(selection.settings.devices, mesh=mesh))
 
 
 def _with(selection: Selection, **changes) -> Selection:

@@ -27,6 +27,7 @@ class Chip:
         memory_rate: Bytes between memory and arithmetic.
         link_rate: Bytes sent to other chips, in one direction, over all links.
         per_host: Chips that one process drives.
+        usable: Share of the memory that JAX gives to arrays.
         efficiency: Share of the roof that is assumed to be reached.
         efficiency_source: Where that share is from.
         sources: Pages with the figures.
@@ -41,6 +42,7 @@ class Chip:
     memory_rate: float
     link_rate: float
     per_host: int
+    usable: float = 0.9
     efficiency: float = 1.0
     efficiency_source: str = "no published share: the roof itself, a lower bound"
     sources: tuple[str, ...] = ()
@@ -78,6 +80,26 @@ class Hardware:
         """Processes."""
         return -(-self.num_chips // self.chip.per_host)
 
+    @property
+    def chips_each(self) -> int:
+        """Chips of each process."""
+        return min(self.chip.per_host, self.num_chips)
+
+    @property
+    def usable_memory(self) -> float:
+        """Bytes of each chip that are planned with."""
+        return self.chip.usable * self.chip.memory
+
+    def memory_for(self, given: float | None) -> float | None:
+        """Bytes of each chip that `--mesh auto` goes by; None on CPUs, which tell none.
+
+        Args:
+            given: GiB of `--memory-per-device`.
+        """
+        if given is not None:
+            return given * 2**30
+        return None if self.chip.name == "cpu" else self.usable_memory
+
     def resized(self, num_chips: int) -> "Hardware":
         """More or fewer chips of this kind, under their own name."""
         chip = self.chip
@@ -88,6 +110,10 @@ class Hardware:
 
 _PASSES = 6
 """Passes in bfloat16 for a product in float32 on TPUs (`jax.lax.Precision.HIGHEST`)."""
+
+_PREALLOCATED = 0.75
+"""JAX's share of a GPU, unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise. On TPUs
+0.9 is an assumption: the runtime needs some."""
 
 _MAXTEXT = "https://github.com/AI-Hypercomputer/maxtext"
 _HOPPER = "https://glennklockwood.com/garden/processors/h100"
@@ -117,12 +143,12 @@ CHIPS = {
         ),
         _tpu(
             "v6e",
-            *(918e12, 32e9, 1640e9, 224e9, 4),
+            *(918e12, 32e9, 1640e9, 448e9, 4),
             sources=("https://cloud.google.com/tpu/docs/v6e",),
         ),
         Chip(
             "h100",
-            *(989.4e12, 66.9e12, 80e9, 3350e9, 450e9, 8),
+            *(989.4e12, 66.9e12, 80e9, 3350e9, 450e9, 1, _PREALLOCATED),
             sources=(
                 _HOPPER,
                 "https://archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html",
@@ -130,7 +156,7 @@ CHIPS = {
         ),
         Chip(
             "h200",
-            *(989.4e12, 66.9e12, 141e9, 4800e9, 450e9, 8),
+            *(989.4e12, 66.9e12, 141e9, 4800e9, 450e9, 1, _PREALLOCATED),
             sources=(
                 _HOPPER,
                 "https://github.com/mlcommons/inference_results_v4.1 "
@@ -140,8 +166,9 @@ CHIPS = {
         ),
     )
 }
-"""Link rates are half of what the pages call bidirectional. Chips per host are those of
-the multi-host machine types, of which each runs one process."""
+"""Link rates are in one direction: half of what the pages call bidirectional. A process
+drives the chips of a TPU host (of the multi-host machine types), or one GPU, as the
+recipes in `examples/launch` start them."""
 
 
 def named_hardware(name: str) -> Hardware:

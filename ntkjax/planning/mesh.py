@@ -1,51 +1,36 @@
-"""Which mesh a plan assumes: that of the flag, or the smallest that fits."""
+"""Which mesh a plan is for: that of the flag, or the one that `select` would take."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from ntkjax.devices.mesh import parse_mesh
+from ntkjax.devices.mesh import MeshShape, parse_mesh
 from ntkjax.errors import InputError
-from ntkjax.models.partitions import possible_cuts
+from ntkjax.pipeline.device_mesh import automatic_mesh, possible_models, require_devices
 from ntkjax.planning.hardware import Hardware
-from ntkjax.planning.model_cost import ModelCost
 from ntkjax.planning.selection import Selection
 
 
-Planned = TypeVar("Planned")
-
-
-def choose_mesh(
-    selection: Selection,
-    hardware: Hardware,
-    planned: Callable[[int, int], Planned],
-    fits: Callable[[Planned], bool],
-) -> Planned:
-    """The plan on the mesh of `--mesh`; with auto the first that fits, or the last.
+def choose_mesh(selection: Selection, hardware: Hardware) -> MeshShape:
+    """The mesh of `--mesh`, or that of `select` for auto.
 
     Raises:
-        InputError: If the mesh does not divide the chips or the model.
+        InputError: If the mesh does not divide the chips, their hosts or the model.
     """
-    given = parse_mesh(selection.settings.devices.mesh)
-    if given is not None:
-        data, model = given
-        if data * model != hardware.num_chips:
-            raise InputError(
-                f"--mesh data={data},model={model}: {data * model} devices, but "
-                f"{hardware.name} has {hardware.num_chips}; expected data · model = "
-                f"{hardware.num_chips}."
-            )
-        selection.cost.require_divisible(model)
-        return planned(data, model)
-    plan = None
-    for model in possible_models(selection.cost, hardware):
-        plan = planned(hardware.num_chips // model, model)
-        if fits(plan):
-            break
-    assert plan is not None
-    return plan
+    devices, cost = selection.settings.devices, selection.cost
+    total, local = hardware.num_chips, hardware.chips_each
+    shape = parse_mesh(devices.mesh)
+    if shape is None:
+        memory = hardware.memory_for(devices.memory_per_device)
+        return automatic_mesh(cost.config, cost.bytes_each, total, local, memory)
+    if shape.data * shape.model != total:
+        raise InputError(
+            f"--mesh {shape}: {shape.data * shape.model} devices, but {hardware.name} "
+            f"has {total}; expected data · model = {total}."
+        )
+    require_devices(devices.mesh, shape, total, local)
+    cost.require_divisible(shape.model)
+    return shape
 
 
-def possible_models(cost: ModelCost, hardware: Hardware) -> list[int]:
-    """Numbers that divide the chips and the model, ascending; 1 always does."""
-    number = hardware.num_chips
-    return [m for m in possible_cuts(cost.config, number) if number % m == 0]
+def possible_meshes(selection: Selection, hardware: Hardware) -> list[MeshShape]:
+    """All that are possible, with the fewest devices to a copy of the weights first."""
+    total, config = hardware.num_chips, selection.cost.config
+    models = possible_models(config, total, hardware.chips_each)
+    return [MeshShape(total // model, model) for model in models]

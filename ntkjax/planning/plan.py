@@ -6,15 +6,11 @@ from ntkjax.planning.disk import Disk, disk_of
 from ntkjax.planning.hardware import Hardware
 from ntkjax.planning.memory import MemoryUse, memory_of
 from ntkjax.planning.mesh import choose_mesh
-from ntkjax.planning.passes import Pass, passes_of
+from ntkjax.planning.passes import passes_of
 from ntkjax.planning.programs import theta_bytes
 from ntkjax.planning.roofline import Host, Layout, Rates
 from ntkjax.planning.selection import Selection
 from ntkjax.planning.stages import Clock, Stage
-
-
-USABLE = 0.9
-"""Share of a device's memory that is planned with; the runtime needs some: assumed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def make_plan(
     rates: Rates | None = None,
     host: Host | None = None,
 ) -> Plan:
-    """The plan on the mesh of the settings, by default the smallest that fits.
+    """The plan on the mesh of the settings, by default that of `select`.
 
     Args:
         selection: What is selected.
@@ -88,40 +84,25 @@ def make_plan(
     Raises:
         InputError: If the mesh cannot be.
     """
-    host = host or Host()
-    passes = passes_of(selection)
-
-    def planned(data: int, model: int) -> Plan:
-        layout = Layout(hardware, data, model)
-        return _on_layout(selection, layout, passes, rates or {}, host)
-
-    return choose_mesh(selection, hardware, planned, lambda plan: plan.fits)
-
-
-def _on_layout(
-    selection: Selection,
-    layout: Layout,
-    passes: list[Pass],
-    rates: Rates,
-    host: Host,
-) -> Plan:
-    cost, chip = selection.cost, layout.hardware.chip
-    stages = Clock(selection, layout, rates, host).stages(passes)
+    layout = Layout(hardware, *choose_mesh(selection, hardware))
+    passes, cost = passes_of(selection), selection.cost
+    clock = Clock(selection, layout, rates or {}, host or Host())
+    stages = clock.stages(passes)
     given = selection.settings.devices.memory_per_device
     return Plan(
-        hardware=layout.hardware.name,
-        num_chips=layout.hardware.num_chips,
-        num_processes=layout.hardware.num_hosts,
+        hardware=hardware.name,
+        num_chips=hardware.num_chips,
+        num_processes=hardware.num_hosts,
         data=layout.data,
         model=layout.model,
         weights=cost.divided_weights(layout.model) * cost.bytes_each,
         theta=theta_bytes(cost),
         memory=memory_of(selection, layout, passes),
-        limit=USABLE * chip.memory if given is None else given * 2**30,
+        limit=hardware.usable_memory if given is None else given * 2**30,
         stages=tuple(stages),
         disk=disk_of(selection, layout, passes, stages),
         num_weights=cost.num_weights,
         num_theta=cost.num_theta,
-        efficiency=chip.efficiency,
+        efficiency=hardware.chip.efficiency,
         is_measured=bool(rates),
     )

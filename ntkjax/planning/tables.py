@@ -79,7 +79,7 @@ def fit_line(plan: Plan) -> str:
     verb = "fits" if plan.fits else "does not fit"
     return (
         f"{verb}: needs {size_text(plan.needs)} of the {size_text(plan.limit)} "
-        "that are planned with on each device (90% of its memory)"
+        "that are planned with on each device"
     )
 
 
@@ -89,7 +89,7 @@ def disk_line(plan: Plan) -> str:
     return (
         f"disk: {size_text(disk.total)} in {whole_text(disk.shards)} shards; a kill "
         f"loses at most {whole_text(disk.lost_examples)} candidates of each process "
-        f"({duration(disk.lost_seconds)}), or 50 steps of the warm-up"
+        f"({duration(disk.lost_seconds)})"
     )
 
 

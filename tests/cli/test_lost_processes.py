@@ -61,7 +61,7 @@ def wait_for(out, pattern: str, number: int, processes) -> None:
 
 @pytest.mark.slow
 def test_kills_and_restarts_end_in_the_same_bits(world):
-    """Kills of one and of both; restarts with 1 and 2 processes."""
+    """Kills of one, of the other and of both; restarts with 1 and 2 processes."""
     alone = world.root / "alone"
     assert end_all(select(world, alone, 1), 300) == [0], log_of(alone, 0).read_text()
     out = world.root / "out"
@@ -82,6 +82,11 @@ def test_kills_and_restarts_end_in_the_same_bits(world):
     end_all(killed, LOST)
     killed = select(world, out, 2)
     wait_for(out, "stages/embedding*/*.json", 3, killed)
+    for process in killed:
+        process.kill()
+    assert end_all(killed, LOST) == [-signal.SIGKILL] * 2
+    killed = select(world, out, 2)
+    wait_for(out, "stages/embedding*/*.json", 3, killed)
     killed[1].kill()
     codes = end_all(killed, LOST)
     assert codes == [-signal.SIGABRT, -9]
@@ -90,6 +95,26 @@ def test_kills_and_restarts_end_in_the_same_bits(world):
     assert "run the same command again" in said
     assert end_all(select(world, out, 2), 300) == [0, 0], log_of(out, 0).read_text()
     assert same_bits(out) == same_bits(alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_silent_process(world, silent):
+    """Stopped, and not ended: only its heartbeats are missing."""
+    out = world.root / f"silent-{silent}"
+    started = select(world, out, 2)
+    try:
+        wait_for(out, "stages/embedding*/*.json", 1, started)
+        started[silent].send_signal(signal.SIGSTOP)
+        other = started[1 - silent]
+        assert end_all([other], LOST) == [-signal.SIGABRT]
+        [line] = lines_of(log_of(out, 1 - silent))
+        assert f"process {1 - silent}: lost " in line
+        assert f"process {silent} (host " in line
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ import safetensors.numpy
 
 from tests.cli.session import end_all, free_port, meeting, start
 from tests.cli.world import World, build_world
-from tests.oracles import normwise
 
 
 def commands_of(world: World, out, extra: list[str]) -> list[list[str]]:
@@ -91,8 +90,9 @@ def test_numbers_agree(runs, name):
     for what, array in expected.items():
         known = ~np.isnan(array)
         assert np.array_equal(known, ~np.isnan(found[what])), what
-        # Sums over devices round otherwise; Adam's first steps are signs of them.
-        assert normwise(found[what][known], array[known]) < 1e-4, what
+        # Sums over devices round otherwise.
+        difference = np.max(np.abs(found[what][known] - array[known]))
+        assert difference <= 1e-5 * np.max(np.abs(array[known])), what
     selected = "select/selected.jsonl"
     assert (runs / name / selected).read_bytes() == (
         runs / "alone" / selected

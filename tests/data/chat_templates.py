@@ -2,9 +2,10 @@
 
 Written for these tests. What counts is what makes targets hard to find: Llama 3 and
 Gemma trim, Llama 3 asks for today's date, Qwen 2.5 puts a system turn in, Qwen 3 drops
-the thinking of earlier turns and puts an empty block into the last, Gemma refuses the
-system and calls the assistant `model`, Mistral demands turn and turn about, has no
-request for an answer, and puts the system text into the last user turn.
+the thinking of earlier turns and puts an empty block into the last (its thinking
+variant opens the block when it asks for an answer), Gemma refuses the system and calls
+the assistant `model`, Mistral demands turn and turn about, has no request for an
+answer, and puts the system text into the last user turn.
 """
 
 import pathlib
@@ -51,6 +52,11 @@ QWEN3 = """\
     {{- content + '<|im_end|>\\n' }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
+
+QWEN3_THINKING = QWEN3.replace(
+    "'<|im_start|>assistant\\n' }}{%- endif %}",
+    "'<|im_start|>assistant\\n<think>\\n' }}{%- endif %}",
+)
 
 LLAMA3 = """\
 {{- bos_token }}
@@ -129,6 +135,7 @@ TEMPLATES = {
     "chatml": CHATML,
     "qwen2.5": QWEN25,
     "qwen3": QWEN3,
+    "qwen3-thinking": QWEN3_THINKING,
     "smollm3": SMOLLM3,
     "llama3": LLAMA3,
     "gemma": GEMMA,
@@ -138,6 +145,7 @@ END_MARKERS = {
     "chatml": "<|im_end|>",
     "qwen2.5": "<|im_end|>",
     "qwen3": "<|im_end|>",
+    "qwen3-thinking": "<|im_end|>",
     "smollm3": "<|im_end|>",
     "llama3": "<|eot_id|>",
     "gemma": "<end_of_turn>",
@@ -148,7 +156,7 @@ SPECIAL = [
     *("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
     *("<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]"),
 ]
-WITHOUT_BOS = ("chatml", "qwen2.5", "qwen3", "smollm3")
+WITHOUT_BOS = ("chatml", "qwen2.5", "qwen3", "qwen3-thinking", "smollm3")
 
 
 def chat_tokenizer(style: str | None, alphabet=None, merges=()):

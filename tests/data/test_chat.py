@@ -18,7 +18,7 @@ from tests.data.chat_templates import END_MARKERS, TEMPLATES, chat_tokenizer
 
 TOKENIZERS = {style: chat_tokenizer(style) for style in TEMPLATES}
 QUESTION = ("user", "What is it?")
-LEADS = ("", " ", "<think>\n\n</think>\n\n")
+LEADS = ("", " ", "<think>\n\n</think>\n\n", "\n</think>\n\n")
 """What the templates may write between the request for an answer and its words."""
 
 
@@ -81,18 +81,23 @@ def check_runs(style, turns, found, *, last_only=False):
     assert decoded(style, found.tokens) == slow_text(style, turns, False)
     for k, (before, run) in zip(answers, runs, strict=True):
         words, marker = turns[k][1].strip(), END_MARKERS[style]
+        asked = slow_text(style, turns[:k], True)
+        assert before.startswith(asked)
+        if asked.endswith("<think>\n") and before.rstrip() == asked.rstrip():
+            words = words.removeprefix("<think>").strip()  # the request began it
         assert run.startswith(words)
         assert run.endswith(marker)
         assert not run[len(words) : len(run) - len(marker)].strip()
-        asked = slow_text(style, turns[:k], True)
-        assert before.startswith(asked)
         assert before[len(asked) :].rstrip() in [lead.rstrip() for lead in LEADS]
 
+
+ALL_ANSWERS = [style for style in TEMPLATES if style != "qwen3-thinking"]
+"""Styles that write a turn in the same way whether others follow or not."""
 
 TWO_ANSWERS = (QUESTION, ("assistant", "A cat."), ("user", "Sure?"), ("assistant", "Y"))
 
 
-@pytest.mark.parametrize("style", TEMPLATES)
+@pytest.mark.parametrize("style", ALL_ANSWERS)
 def test_the_targets_are_the_words_and_the_marker(style):
     marker = END_MARKERS[style]
     found = tokenized(style, example_of(*TWO_ANSWERS))
@@ -108,7 +113,7 @@ def test_the_targets_are_the_words_and_the_marker(style):
 @pytest.mark.parametrize("style", TEMPLATES)
 def test_the_tokens_are_those_of_transformers(style):
     """Beginning-of-text as often as the template writes it, and nothing added."""
-    found = tokenized(style, example_of(*TWO_ANSWERS))
+    found = tokenized(style, example_of(*TWO_ANSWERS), train_on="last")
     text = slow_text(style, TWO_ANSWERS, False)
     expected = TOKENIZERS[style](text, add_special_tokens=False)["input_ids"]
     assert found.tokens.tolist() == expected
@@ -176,6 +181,26 @@ def test_a_thinking_block_that_the_last_turn_brings_is_a_target():
     assert before.endswith("assistant\n<think>\n\n</think>\n\n")
 
 
+def test_a_thinking_block_that_the_request_opens_goes_on_as_a_target():
+    style = "qwen3-thinking"
+    turns = (QUESTION, ("assistant", "<think>\nHm.\n</think>\n\nA cat."))
+    found = tokenized(style, example_of(*turns))
+    ((before, run),) = runs_of(style, found)
+    assert run == "Hm.\n</think>\n\nA cat.<|im_end|>"
+    assert before == slow_text(style, turns[:1], True)
+    assert before.endswith("<|im_start|>assistant\n<think>\n")
+    plain = tokenized(style, example_of(QUESTION, ("assistant", "A cat.")))
+    ((before, run),) = runs_of(style, plain)
+    assert run == "A cat.<|im_end|>"
+    assert before.endswith("assistant\n<think>\n\n</think>\n\n")
+    message = refused(style, QUESTION, ("assistant", "<think>Hm.</think>A cat."))
+    assert "a thinking block must be written as" in message
+    # it asks with the block and drops it once more turns follow
+    assert "--train-on last" in refused(style, *TWO_ANSWERS)
+    last = tokenized(style, example_of(*TWO_ANSWERS), train_on="last")
+    check_runs(style, TWO_ANSWERS, last, last_only=True)
+
+
 def test_a_token_that_begins_before_the_words_is_a_target_and_no_prompt():
     tokenizer = chat_tokenizer("mistral", merges=[("Ġ", "Y")])
     example = example_of(QUESTION, ("assistant", "Y"))
@@ -195,7 +220,7 @@ def test_white_space_around_the_words():
     assert run == "A cat.<|eot_id|>"
 
 
-@pytest.mark.parametrize("style", TEMPLATES)
+@pytest.mark.parametrize("style", ALL_ANSWERS)
 def test_a_long_chat_loses_its_right_then_the_left_of_its_first_question(style):
     whole = tokenized(style, example_of(*TWO_ANSWERS))
     has_bos = int(whole.tokens[0] == 1)
@@ -336,8 +361,12 @@ def test_any_conversation(style, turns, train_on):
         hypothesis.event("refused")
         thinks = any("</think>" in content for _, content in turns)
         is_system = turns[0][0] == "system"
-        assert (thinks and style == "qwen3") or (
-            is_system and style in ("gemma", "mistral")
+        has_more = train_on == "all" and len(turns) - is_system > 2
+        assert (
+            (thinks and style.startswith("qwen3"))
+            or (is_system and style == "gemma")
+            or (has_more and style == "qwen3-thinking")
+            or (is_system and has_more and style == "mistral")
         )
         return
     check_runs(style, turns, found, last_only=train_on == "last")

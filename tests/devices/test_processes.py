@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-import jax
 import pytest
+from jax.errors import JaxRuntimeError
 
 from ntkjax.devices import processes
 
@@ -61,12 +61,22 @@ print("err", file=sys.stderr)
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"),
+    ("error", "may_be", "expected"),
     [
-        (jax.errors.JaxRuntimeError("INTERNAL: Gloo all-reduce failed: closed"), True),
-        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), False),
-        (RuntimeError("gloo"), False),
+        (JaxRuntimeError("INTERNAL: Gloo all-reduce failed: closed"), True, True),
+        (
+            JaxRuntimeError(
+                "INTERNAL: NCCL operation ncclAllReduce failed: remote process exited "
+                "or there was a network error"
+            ),
+            True,
+            True,
+        ),
+        (JaxRuntimeError("INVALID_ARGUMENT: shapes"), True, False),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory by gloo"), False, False),
+        (RuntimeError("gloo"), False, False),
     ],
 )
-def test_what_a_lost_process_looks_like(error, expected):
+def test_what_a_lost_process_looks_like(error, may_be, expected):
+    assert processes.may_be_loss(error) == may_be
     assert processes.is_loss(error) == expected

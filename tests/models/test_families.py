@@ -81,9 +81,10 @@ def test_special_tokens(tmp_path, value, expected):
     ("changes", "message"),
     [
         ({"query_pre_attn_scalar": 8}, "unknown config keys.*query_pre_attn_scalar=8"),
-        ({"quantization_config": {"bits": 4}}, "unknown.*quantization_config"),
+        ({"quantization_config": {"bits": 4}}, "quantized weights cannot be read"),
         ({"sliding_window": 0}, "unknown.*sliding_window=0"),
         ({"model_type": "gpt2"}, "model_type 'gpt2' .*supported are: gemma2"),
+        ({"model_type": "gemma3"}, "its text model alone is gemma3_text"),
         ({"model_type": ...}, "model_type None .*supported are: gemma2"),
         ({"model_type": ["llama"]}, r"model_type \['llama'\] .*supported are: gemma2"),
         (

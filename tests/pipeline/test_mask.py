@@ -63,6 +63,19 @@ def test_controls(run):
     np.testing.assert_array_equal(again, draws[3])
 
 
+def test_only_masks_are_overwritten(run, tmp_path):
+    file = tmp_path / "parameters.safetensors"
+    scores = file.read_bytes()
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    for out in (file, other, tmp_path):
+        with pytest.raises(InputError, match="is there already and is no mask"):
+            run_mask(MaskSettings(tmp_path, out, mask=MaskOptions(budget=2)))
+    assert (file.read_bytes(), other.read_text()) == (scores, "mine")
+    assert run(mask=MaskOptions(budget=2)).sum() == 2
+    assert run(mask=MaskOptions(budget=3)).sum() == 3
+
+
 def test_slips_are_named(run, tmp_path):
     with pytest.raises(InputError, match=r"--mask\.budget 19: there are only 18"):
         run(mask=MaskOptions(budget=19))

@@ -6,13 +6,13 @@ import pytest
 
 from ntkjax.planning.changes import smallest_change
 from ntkjax.planning.hardware import CHIPS, Hardware
-from ntkjax.planning.plan import USABLE, make_plan
+from ntkjax.planning.plan import make_plan
 from ntkjax.training.settings import TrainingSettings
 from tests.planning.problem import small_selection
 
 
 def chips_with(memory: float) -> Hardware:
-    return Hardware("v5e-2", replace(CHIPS["v5e"], memory=memory / USABLE), 2)
+    return Hardware("v5e-2", replace(CHIPS["v5e"], memory=memory, usable=1.0), 2)
 
 
 def needs(**changes) -> float:

@@ -6,7 +6,7 @@ from ntkjax.planning.hardware import CHIPS, named_hardware
 
 @pytest.mark.parametrize(
     ("name", "chips", "hosts"),
-    [("v5e-16", 16, 4), ("v5p-128", 64, 16), ("v6e-64", 64, 16), ("h200x8", 8, 1)],
+    [("v5e-16", 16, 4), ("v5p-128", 64, 16), ("v6e-64", 64, 16), ("h200x8", 8, 8)],
 )
 def test_names_say_how_many_chips(name, chips, hosts):
     found = named_hardware(name)
@@ -18,6 +18,18 @@ def test_every_chip_names_its_sources():
         assert chip.sources
         assert all("https://" in source for source in chip.sources)
         assert chip.efficiency == 1 or "https://" in chip.efficiency_source
+
+
+def test_memory_that_is_planned_with():
+    """JAX takes three quarters of a GPU; a CPU tells nothing, unless the user does."""
+    gpu, tpu, cpu = map(named_hardware, ("h100x8", "v5e-16", "cpu"))
+    assert gpu.usable_memory == gpu.memory_for(None) == 60e9
+    assert tpu.usable_memory == tpu.memory_for(None) == 0.9 * 16e9
+    assert cpu.memory_for(None) is None
+    for hardware in (gpu, tpu, cpu):
+        assert hardware.memory_for(2.0) == 2**31
+    assert (gpu.chips_each, tpu.chips_each) == (1, 4)
+    assert named_hardware("v5e-1").chips_each == 1
 
 
 def test_float32_takes_six_passes_on_a_tpu():

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from ntkjax.planning.hardware import CHIPS, Hardware, named_hardware
-from ntkjax.planning.plan import USABLE, make_plan
+from ntkjax.planning.plan import make_plan
 from ntkjax.selection.methods.table import METHODS
 from tests.planning.problem import small_selection
 
@@ -15,7 +17,7 @@ def test_every_method_plans(method):
     assert plan.fits
     assert plan.seconds == sum(stage.seconds for stage in plan.stages) > 0
     assert plan.disk.total > 0
-    assert plan.limit == USABLE * 16e9
+    assert plan.limit == V5E.usable_memory == 0.9 * 16e9
 
 
 @pytest.mark.parametrize("method", ["less", "fisher", "dualsft", "cosine"])
@@ -27,23 +29,21 @@ def test_all_weights_may_be_trained(method):
 
 
 def chips_with(memory: float) -> Hardware:
-    from dataclasses import replace
+    chip = replace(CHIPS["v5e"], memory=memory, usable=1.0)
+    return Hardware("v5e-8", chip, 8)
 
-    return Hardware("v5e-8", replace(CHIPS["v5e"], memory=memory), 8)
 
-
-def test_auto_takes_more_devices_for_the_weights_where_one_is_too_small():
-    selection = small_selection()
-    alone = make_plan(selection, V5E)
-    assert (alone.data, alone.model) == (8, 1)
-    tight = chips_with(0.99 * alone.needs / USABLE)
+def test_more_devices_for_the_weights_need_less_of_each():
     # A data group of two has twice the rows, so that only part of it is saved.
-    few = small_selection(batch_size=1, warmup="none")
-    less = make_plan(few, V5E)
-    shared = make_plan(few, chips_with(0.99 * less.needs / USABLE))
-    assert shared.model == 2
-    assert shared.fits
-    assert not make_plan(small_selection(mesh="data=8"), tight).fits
+    alone, shared = (
+        make_plan(small_selection(batch_size=1, warmup="none", mesh=mesh), V5E)
+        for mesh in ("data=8", "data=4,model=2")
+    )
+    memory = (alone.needs + shared.needs) / 2
+    assert shared.needs < memory
+    for mesh, fits in (("data=8", False), ("data=4,model=2", True)):
+        few = small_selection(batch_size=1, warmup="none", mesh=mesh)
+        assert make_plan(few, chips_with(memory)).fits == fits
 
 
 def test_a_program_of_nothing_needs_the_weights():
