@@ -7,8 +7,8 @@ of them (model=4), or across every two (data=2,model=2). At a random moment one 
 or all get SIGKILL; the others must end by themselves within a stated time. Then it is
 started again with 1 to 4 processes, and so on, until it may finish. It has to choose
 the same examples as a run of one process that nobody disturbed, with the same votes
-and scores up to rounding (meshes differ). A difference, a shard that is half written, or
-a process that hangs makes the exit code 1.
+and scores up to rounding (meshes differ). A difference, a shard that is half written,
+or a process that hangs makes the exit code 1.
 """
 
 import argparse
