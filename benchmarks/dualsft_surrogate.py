@@ -130,7 +130,6 @@ def open_nearby(task: Task, run: Path, stages: Path) -> Nearby:
         run / "adapter",
         dtype="float32",
         seed=0,
-        vocab_size=encode.vocab_size,
     )
     f, theta = Loss(prepared.model), prepared.theta
     batching = Batching("all", 32, task.max_length, data_mesh())

@@ -166,7 +166,9 @@ TABLES = {
     "real_models": real_models,
     "real_run": real_run,
     "selection": selection,
-    "tested_models": lambda: tested_models(read("tested_models")),
+    "tested_models": lambda: tested_models(
+        read("tested_models"), read("peft_roundtrip")
+    ),
     "verbs": verbs,
 }
 

@@ -1,1 +1,1 @@
-"""Arguments."""
+"""One module per command: arguments to settings, results to the terminal."""

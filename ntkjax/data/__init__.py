@@ -1,1 +1,1 @@
-"""Text files to examples to batches."""
+"""Text files to examples to batches; templates, pools on disk, the small world."""

@@ -1,1 +1,1 @@
-"""Local devices, the data mesh, matmul precision."""
+"""The mesh of devices, sharding rules, programs, and the processes of a run."""

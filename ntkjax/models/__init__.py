@@ -1,1 +1,1 @@
-"""Tokens to hidden states; LoRA; Hugging Face weights and PEFT adapters."""
+"""Tokens to hidden states; LoRA; Hugging Face weights, PEFT adapters, masks."""

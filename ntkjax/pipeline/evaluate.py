@@ -76,7 +76,6 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
         dtype=settings.dtype,
         seed=settings.seed,
         devices=settings.devices,
-        vocab_size=1,  # of a readout, which likelihoods have none of
     )
     clock.lap("load model")
     out = _open(settings, found, prepared)

@@ -99,7 +99,6 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
         dtype=settings.dtype,
         seed=settings.seed,
         devices=settings.devices,
-        vocab_size=vocab_size,
     )
     readout = read_readout(prepared.model, vocab_size)
     kernels = _kernels(settings, readout)

@@ -186,7 +186,6 @@ def _load(
         settings.adapter,
         dtype=settings.dtype,
         seed=settings.seed,
-        vocab_size=inputs.encode.vocab_size,
         devices=settings.devices,
         apart=True,
     )

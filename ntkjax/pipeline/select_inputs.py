@@ -168,12 +168,13 @@ def _check_quotas(settings: SelectSettings, pool: Pool) -> None:
 
 
 def _refuse_overlap(aim: Sequence[Example], pool: Pool) -> None:
-    """Refuses a validation example whose text is in the pool."""
-    known = {text_of(example): example for example in aim}
+    """Refuses a validation example whose text, but for white space, is in the pool."""
+    words = lambda example: tuple(text_of(example).split())
+    known = {words(example): example for example in aim}
     for start in range(0, len(pool), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(pool)))
         for candidate in pool.read(rows):
-            same = known.get(text_of(candidate))
+            same = known.get(words(candidate))
             if same is not None:
                 raise InputError(
                     f"{same.location}: the validation example {same.id!r} is also in "

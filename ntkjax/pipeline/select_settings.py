@@ -15,6 +15,7 @@ from ntkjax.pipeline.idle_flags import flag_of, refuse_idle
 from ntkjax.pipeline.run_path_flag import RunPathFlag
 from ntkjax.pipeline.setup import DTYPES, PARAMETERS, LoraOptions
 from ntkjax.pipeline.template_settings import check_template
+from ntkjax.selection.masks import is_asked_for
 from ntkjax.selection.methods.table import METHODS, Method, named_method
 from ntkjax.selection.options import (
     DsirOptions,
@@ -273,5 +274,9 @@ _COUNTS_WITH = {
 
 def _check_idle(settings: SelectSettings) -> None:
     refuse_idle(settings, _COUNTS_WITH)
+    if settings.mask != MaskOptions() and not is_asked_for(settings.mask):
+        raise InputError(
+            "--mask.share or --mask.budget: give one of them, or no flag of --mask."
+        )
     if settings.validation and settings.validation_share != 1:
         raise InputError("--validation-share says nothing with --validation.")

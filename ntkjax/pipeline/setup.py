@@ -15,7 +15,6 @@ from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 from ntkjax.models.adapter import read_adapter, read_adapter_settings
-from ntkjax.models.families import ModelConfig, read_config
 from ntkjax.models.full import full_theta
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.loading import load_model, stored_dtype
@@ -89,18 +88,14 @@ class Prepared:
     """A model ready to be differentiated.
 
     Attributes:
-        config: Architecture and special tokens.
         model: Frozen weights and graph.
         theta: The adapter in use.
-        vocab_size: Token ids that the tokenizer knows, at most the head's rows.
         mesh: Devices, on which the weights lie.
         second: θ of the adapter to compare with.
     """
 
-    config: ModelConfig
     model: LanguageModel
     theta: dict[str, Array]
-    vocab_size: int
     mesh: Mesh
     second: dict[str, Array] | None = None
 
@@ -125,7 +120,6 @@ def prepare(
     compare_adapter: Path | None = None,
     dtype: str,
     seed: int,
-    vocab_size: int,
     devices: DeviceOptions = ALL_DEVICES,
     apart: bool = False,
 ) -> Prepared:
@@ -150,7 +144,7 @@ def prepare(
     second = None
     if compare_adapter is not None and lora is not None:
         second = _read_second_adapter(compare_adapter, model, lora)
-    return Prepared(read_config(folder), model, theta, vocab_size, mesh, second)
+    return Prepared(model, theta, mesh, second)
 
 
 def _read_second_adapter(

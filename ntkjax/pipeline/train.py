@@ -74,7 +74,7 @@ def run_train(settings: TrainSettings) -> TrainRun:
     lora = None
     if settings.parameters == "lora":
         lora = resolve_lora(settings.lora, settings.adapter)
-    texts, vocab_size = read_texts(settings, folder)
+    texts = read_texts(settings, folder)
     plan = Plan(texts.sources, settings.training, settings.seed, settings.mix)
     clock.lap("read texts")
     prepared = prepare(
@@ -84,7 +84,6 @@ def run_train(settings: TrainSettings) -> TrainRun:
         dtype=settings.dtype,
         seed=settings.seed,
         devices=settings.devices,
-        vocab_size=vocab_size,
     )
     clock.lap("load model")
     hashes = hash_inputs(_files(settings, folder))

@@ -31,8 +31,8 @@ class Texts:
     retention: list[TokenizedExample]
 
 
-def read_texts(settings: TrainSettings, folder: Path) -> tuple[Texts, int]:
-    """The examples of all files, and the tokenizer's vocabulary size.
+def read_texts(settings: TrainSettings, folder: Path) -> Texts:
+    """The examples of all files.
 
     Raises:
         InputError: If a file cannot be used, the held-out share leaves nothing, or an
@@ -52,13 +52,13 @@ def read_texts(settings: TrainSettings, folder: Path) -> tuple[Texts, int]:
     chosen = {str(number): source for number, source in enumerate(sources)}
     chosen["validation"] = validation
     chosen["retention"] = read_examples(settings.retain)
-    tokenized, vocab_size = tokenize_files(
+    tokenized, _ = tokenize_files(
         folder, chosen, settings.max_length, template_options(settings)
     )
     measured = {name: tokenized.pop(name) for name in ("validation", "retention")}
     for texts in measured.values():
         require_targets(texts)
-    return Texts(list(tokenized.values()), **measured), vocab_size
+    return Texts(list(tokenized.values()), **measured)
 
 
 def read_training_mask(

@@ -1,1 +1,1 @@
-"""Checks before a run: doctor."""
+"""Before a run: its memory, time and disk (`plan`), and self-checks (`doctor`)."""

@@ -94,7 +94,6 @@ def _model(selection: Selection, folder: Path) -> tuple[LanguageModel, Theta]:
             settings.adapter,
             dtype=cost.dtype,
             seed=settings.seed,
-            vocab_size=cost.config.vocab_size,
         )
         return found.model, found.theta
     dtype = DTYPES[cost.dtype]

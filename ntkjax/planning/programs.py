@@ -9,9 +9,12 @@ width, d the hidden size, a = heads · T, v = 2 · key/value width:
     kept for a VJP, per layer 8 f + 4.4 d + 2 a + v
     a block of logits         2 V (value, VJP), 3 V (JVP, training step)
 
-More than `_SIDE_BY_SIDE` directions are a loop, for which XLA keeps twice what a VJP
-keeps. In 16-bit types adapters, softmax and logits stay float32: that is an assumption,
-since CPUs compute in float32 anyway.
+Directions fill blocks of `_SIDE_BY_SIDE`; two blocks and more are a loop, for which XLA
+keeps twice what a VJP keeps. Where devices share the weights, XLA on CPUs finishes the
+forward pass before the directions begin, and so keeps what a VJP keeps, and 2.5 (f + d)
+for each layer and each direction after the first; whether TPUs do so is not known. In
+16-bit types adapters, softmax and logits stay float32: that is an assumption, since
+CPUs compute in float32 anyway.
 """
 
 from collections.abc import Callable
@@ -178,12 +181,17 @@ def _forward_memory(batch: Batched, logits: float) -> float:
 def _tangent_memory(batch: Batched, logits: float) -> float:
     half, d, places = _units(batch)
     f = batch.cost.config.intermediate_size / batch.model
-    s = min(batch.outputs, _SIDE_BY_SIDE)
+    is_looped = batch.outputs >= 2 * _SIDE_BY_SIDE
+    s = _SIDE_BY_SIDE if is_looped else batch.outputs
     wide = (4 + half) * places
     layer = (4 * half + 8) * f + 4 * half * d + s * ((4 * half + 12) * f + half * d)
     mixing = wide + 2 * half * d + s * (wide + half * d)
-    looped = 2 * kept_bytes(batch) if batch.outputs > _SIDE_BY_SIDE else 0
-    return max(_tokens(batch) * max(layer, mixing) + looped, logits)
+    looped = 2 * kept_bytes(batch) if is_looped else 0
+    own = _tokens(batch) * max(layer, mixing) + looped
+    if batch.model > 1:
+        more = (s - 1) * (len(batch.cost.config.layers) + 1) * 10 * (f + d)
+        own = max(own, kept_bytes(batch) + _tokens(batch) * more + looped)
+    return max(own, logits)
 
 
 def _gradient_memory(batch: Batched, logits: float) -> float:
@@ -242,7 +250,7 @@ PROGRAMS = {
         Program("gradients", _gradient, _each_gradient_memory, directions=1, logits=2),
         Program("sketch", _gradient, _one_gradient_memory, directions=2, logits=2),
         Program("squared gradient", _gradient, _one_gradient_memory, logits=2),
-        Program("divergence", _divergence, _gradient_memory, directions=1, logits=6),
+        Program("divergence", _divergence, _gradient_memory, directions=1, logits=3),
         Program(STEP, _step, _step_memory, directions=2, logits=3),
     )
 }

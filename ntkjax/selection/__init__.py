@@ -1,1 +1,1 @@
-"""Which examples of a pool help a domain: one file per part of a method."""
+"""Which examples of a pool help a domain: methods, pickers, and shared passes."""

@@ -1,1 +1,1 @@
-"""Run directories and atomic files: no model."""
+"""Run directories, local or in a bucket; atomic files; shards. Knows no model."""

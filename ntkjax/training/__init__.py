@@ -1,1 +1,1 @@
-"""LoRA fine-tuning: order of the data, optimizer, loop, checkpoints."""
+"""Fine-tuning of θ, masked or not: order, optimizer, loop, checkpoints."""

@@ -39,6 +39,20 @@ LLAMA = {
         "max_position_embeddings": 16,
         "rope_parameters": {**PLAIN_ROPE, "rope_type": "dynamic", "factor": 4.0},
     },
+    # Wave lengths of 6, 29, 135, 628, ... tokens: short, between, and long ones.
+    "llama3_tied": {
+        **TWO_LAYERS,
+        **WIDE_HEADS,
+        "tie_word_embeddings": True,
+        "rope_parameters": {
+            **PLAIN_ROPE,
+            "rope_type": "llama3",
+            "factor": 4.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 32,
+        },
+    },
     # Pairs 1.5 and 4.2 of 6 turn `beta_fast` and `beta_slow` times in 8 positions.
     "yarn": {
         **TWO_LAYERS,

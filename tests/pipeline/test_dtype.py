@@ -30,7 +30,7 @@ STORED = {"f16": "float16", "bf16": "bfloat16"}
 
 def prepared(variant: str, dtype: str, lora: LoraSettings | None) -> Prepared:
     folder = GOLDEN / "llama" / variant
-    return prepare(folder, lora, None, dtype=dtype, seed=0, vocab_size=64)
+    return prepare(folder, lora, None, dtype=dtype, seed=0)
 
 
 def outputs(found: Prepared) -> dict:
@@ -104,9 +104,7 @@ def test_weights_beyond_float16_are_refused(world):
     world.edit_tensors(enlarge)
     message = r"'model\.norm\.weight' has 1 numbers beyond the range of float16"
     with pytest.raises(InputError, match=message):
-        prepare(
-            world.model, LoraSettings(2), None, dtype="float16", seed=0, vocab_size=64
-        )
+        prepare(world.model, LoraSettings(2), None, dtype="float16", seed=0)
 
 
 def test_several_types_are_none(world):
@@ -115,6 +113,4 @@ def test_several_types_are_none(world):
 
     world.edit_tensors(cast)
     with pytest.raises(InputError, match=r"--dtype stored: .*float32 .* and float16"):
-        prepare(
-            world.model, LoraSettings(2), None, dtype="stored", seed=0, vocab_size=64
-        )
+        prepare(world.model, LoraSettings(2), None, dtype="stored", seed=0)

@@ -52,6 +52,10 @@ def world(tmp_path_factory):
         world.root / "grouped.jsonl", [{**r, "group": group} for r, group in pairs]
     )
     write_records(world.root / "validation.jsonl", records[:3])
+    first = json.loads((world.root / "pool.jsonl").read_text().splitlines()[0])
+    spaced = {**first, "id": "spaced", "response": f" {first['response']}\n"}
+    write_records(world.root / "spaced.jsonl", [spaced])
+    (world.root / "empty.jsonl").write_text("")
     return world
 
 
@@ -248,6 +252,18 @@ BAD = {
         {"method": "dualsft", "target": "pool.jsonl"},
         r"pool\.jsonl:1: the validation example 'p0' is also in the pool",
     ),
+    "validation in the pool but for white space": (
+        {"method": "dualsft", "validation": "spaced.jsonl"},
+        r"spaced\.jsonl:1: the validation example .* is also in the pool",
+    ),
+    "no validation at all": (
+        {"method": "dualsft", "validation": "empty.jsonl"},
+        r"empty\.jsonl: no examples; expected at least one record",
+    ),
+    "a mask without a size": (
+        {"method": "dualsft", "mask": MaskOptions(granularity="row")},
+        "--mask.share or --mask.budget: give one of them",
+    ),
     "no validation left": (
         {"method": "dualsft", "validation_share": 0.01},
         "--validation-share 0.01: leaves no example to take the validation gradient",
@@ -297,8 +313,8 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_cannot_be_is_refused(world, run, case):
     changes, says = BAD[case]
-    if "target" in changes:
-        changes = changes | {"target": (world.root / changes["target"],)}
+    for flag in {"target", "validation"} & changes.keys():
+        changes = changes | {flag: (world.root / changes[flag],)}
     name = f"bad-{case.replace(' ', '-')}"
     with pytest.raises(InputError, match=says) as caught:
         run(name, **changes)

@@ -17,7 +17,7 @@ def prepared(tmp_path_factory):
     write_problem(world)
     lora = LoraSettings(2, 4.0, ("q_proj", "down_proj"))
     adapter = world.root / "start"
-    return prepare(world.model, lora, adapter, dtype="float32", seed=0, vocab_size=64)
+    return prepare(world.model, lora, adapter, dtype="float32", seed=0)
 
 
 def test_the_first_adapter_that_is_published_stays(prepared, tmp_path):

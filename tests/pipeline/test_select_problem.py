@@ -30,9 +30,7 @@ def problem(world, tmp_path):
         inputs = read_inputs(settings, world.model)
         lora = LoraSettings(2, 4.0, ("q_proj", "down_proj"))
         adapter = world.root / "start"
-        prepared = prepare(
-            world.model, lora, adapter, dtype="float32", seed=0, vocab_size=64
-        )
+        prepared = prepare(world.model, lora, adapter, dtype="float32", seed=0)
         stages = Stages(tmp_path / "stages", {}, 10)
         candidates = PoolCandidates(inputs.pool, inputs.encode, stages, {})
         model, theta = prepared.model, prepared.theta

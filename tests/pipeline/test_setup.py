@@ -6,6 +6,7 @@ import pytest
 from ntkjax.data.examples import Example
 from ntkjax.errors import InputError
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings
+from ntkjax.pipeline import progress
 from ntkjax.pipeline.setup import (
     LoraOptions,
     count,
@@ -98,9 +99,15 @@ def test_max_length_within_the_positions(world, max_length):
 
 
 def start(world, **changes):
-    arguments = {"dtype": "float32", "seed": 0, "vocab_size": 64} | changes
+    arguments = {"dtype": "float32", "seed": 0} | changes
     adapter = arguments.pop("adapter", None)
     return prepare(world.model, STORED, adapter, **arguments)
+
+
+def test_a_long_load_is_shown(world, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    start(world)
+    assert "loading the model: 1/1 MiB" in capsys.readouterr().err
 
 
 def test_fresh_theta_depends_on_the_seed(world):

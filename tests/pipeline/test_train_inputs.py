@@ -14,8 +14,7 @@ def world(tmp_path_factory):
 
 
 def read(world, **changes):
-    texts, _ = read_texts(settings(world, **changes), world.model)
-    return texts
+    return read_texts(settings(world, **changes), world.model)
 
 
 def test_the_held_out_share_is_no_part_of_training(world):

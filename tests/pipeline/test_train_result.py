@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkjax.devices.mesh import data_mesh
-from ntkjax.models.families import ModelConfig
 from ntkjax.pipeline.setup import Prepared
 from ntkjax.pipeline.train_inputs import Texts
 from ntkjax.pipeline.train_result import Measured, training_result
@@ -41,8 +40,7 @@ def trained(validation=()) -> TrainedAdapter:
 def result(found, settings=SETTINGS, mask=None, losses=(None, None, None)) -> dict:
     cut = dataclasses.replace(EXAMPLES[0], was_cut=True)
     texts = Texts([[cut, *EXAMPLES[1:4]], EXAMPLES[4:6]], EXAMPLES[6:8], EXAMPLES[8:])
-    config = ModelConfig(CONFIG, None, None)
-    prepared = Prepared(config, MODEL, THETA, 40, data_mesh())
+    prepared = Prepared(MODEL, THETA, data_mesh())
     measured = Measured(*losses)
     seconds = {"training": 1.0}
     found = training_result(settings, prepared, texts, mask, found, measured, seconds)

@@ -40,7 +40,7 @@ def target(world):
 def prepared(world):
     lora = LoraSettings(2, 4.0, ("q_proj", "down_proj"))
     adapter = world.root / "start"
-    return prepare(world.model, lora, adapter, dtype="float32", seed=0, vocab_size=64)
+    return prepare(world.model, lora, adapter, dtype="float32", seed=0)
 
 
 @pytest.fixture

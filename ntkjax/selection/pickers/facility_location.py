@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from ntkjax.selection.pickers.picking import PickProblem
+from ntkjax.selection.rows import unit_rows
 
 
 _FEATURE_GRID = 2.0**26
@@ -43,7 +44,7 @@ def facility_location(problem: PickProblem) -> Int64[np.ndarray, " b"]:
     A candidate whose features are 0 is like none, not even itself.
 
     Cost: k²d for the first gains, then k for each gain that is computed again, or kd
-    where its similarities were not kept. Memory: kd float32 and at most 256 MB of
+    where its similarities were not kept. Memory: 2 kd float32 and at most 256 MB of
     similarities.
 
     Raises:
@@ -136,18 +137,16 @@ def _entries(
 
 
 def _unit_features(problem: PickProblem) -> Float32[np.ndarray, "k d"]:
-    """Features of length 1, read and rounded a block at a time."""
+    """Features of length 1, read at once and rounded a block at a time."""
     if problem.features is None:
         raise ValueError("facility_location needs features, got None.")
     k = len(problem.scores)
-    width = problem.features(np.arange(min(1, k))).shape[1]
-    units = np.empty((k, width), np.float32)
+    features = problem.features(np.arange(k))
+    if not np.isfinite(features).all():
+        raise ValueError("features must be finite to be compared.")
+    units = np.empty(features.shape, np.float32)
     for start in range(0, k, _COLUMNS):
-        positions = np.arange(start, min(start + _COLUMNS, k))
-        block = problem.features(positions).astype(np.float64)
-        if not np.isfinite(block).all():
-            raise ValueError("features must be finite to be compared.")
-        lengths = np.linalg.norm(block, axis=1, keepdims=True)
-        unit = block / np.where(lengths > 0, lengths, 1)
-        units[positions] = np.rint(unit * _FEATURE_GRID) / _FEATURE_GRID
+        rows = slice(start, start + _COLUMNS)
+        unit = unit_rows(features[rows])
+        units[rows] = np.rint(unit * _FEATURE_GRID) / _FEATURE_GRID
     return units

@@ -157,7 +157,8 @@ def test_similarities_are_kept_up_to_a_limit(monkeypatch):
     assert computed == [1]
 
 
-def test_features_are_read_in_blocks():
+def test_features_are_read_once():
+    """They come from shards on disk, which are read whole for every call."""
     features = random_features(7, k=600, d=4)
     sizes = []
 
@@ -166,7 +167,7 @@ def test_features_are_read_in_blocks():
         return features[positions]
 
     facility_location(random_pick_problem(0, k=600, features=read, most=2))
-    assert max(sizes) <= 256
+    assert sizes == [600]
 
 
 def test_features_are_needed_and_finite():
