@@ -36,14 +36,27 @@ def pytest_collection_modifyitems(items):
 
 MAPS = pathlib.Path("/proc/self/maps")
 
+TESTS = pathlib.Path(__file__).resolve().parent
+STAGES = ("benchmarks", "cli", "evaluation", "pipeline", "selection", "training")
+"""Folders of tests that are about stages of runs, and spend most of their time in XLA.
+Their programs are compiled with few optimizations, and so are those of commands that
+they start. Tests of derivatives, kernels, models and memory compile as users do."""
+
+_FEW = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+
 
 @pytest.fixture(scope="module", autouse=True)
-def few_compiled_programs():
-    """Forgets compiled programs before there are too many for one process.
+def compiled_programs(request):
+    """Optimized or not; forgotten before there are too many for one process.
 
     On CPUs each takes several memory maps, of which Linux allows a process 65,530; at
     that number XLA ends with a segmentation fault.
     """
+    is_stage = request.path.relative_to(TESTS).parts[0] in STAGES
+    if is_stage != (os.environ.get(_FEW) == "1"):
+        os.environ[_FEW] = str(int(is_stage))
+        jax.config.update(_FEW.lower(), is_stage)
+        jax.clear_caches()
     yield
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 20_000:
         jax.clear_caches()
