@@ -158,9 +158,31 @@ def real_run() -> str:
     return "\n".join(rows)
 
 
+def processes() -> str:
+    """What two processes bring, and what kills of several leave behind."""
+    rates, kills = read("two_processes"), read("process_kills")
+    of_all = sum(kill["whom"] is None for kill in kills["kills"])
+    rows = [
+        "| several processes on one machine | measured |",
+        "|---|---|",
+        f"| examples per second of two processes on a core each | "
+        f"{rates['ratio_of_medians']:.2f} times those of one |",
+        f"| {len(kills['kills'])} kills of one of up to four processes, or of all "
+        f"({of_all} times), each run then finished by 1 to 4 | the same examples "
+        f"chosen every time, {len(kills['problems'])} half-written files, scores "
+        f"{error_text(kills['largest_difference'])} apart at most |",
+        "| the others had ended after a kill | within "
+        f"{kills['longest_until_ended']:.0f} s |",
+        "",
+        "(`benchmarks/results/two_processes.json`, `process_kills.json`.)",
+    ]
+    return "\n".join(rows)
+
+
 TABLES = {
     "demo": demo,
     "dualsft": lambda: dualsft(read("dualsft")),
+    "processes": processes,
     "methods": lambda: methods(read("methods")),
     "real_methods": lambda: real_methods(read("real_methods")),
     "real_models": real_models,

@@ -50,7 +50,7 @@ A_PEER_WAS_LOST = 75
 LIMIT = 900
 """Seconds after which an undisturbed command is said to hang."""
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 """Of the largest number: a warm-up may go on where another mesh left it, and the first
 steps of Adam are signs of gradients."""
 

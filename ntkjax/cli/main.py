@@ -303,6 +303,7 @@ def _one_line(box: str) -> str:
     """The text of tyro's error box, without the frame and the pointer to --help."""
     text = " ".join(line.strip("│╭╮╰╯─ ") for line in box.splitlines())
     text = " ".join(text.split())
+    text = text.removeprefix("Value error ").removeprefix("Error parsing ")
     for more in (" Argument helptext", " For full helptext"):
         text = text.partition(more)[0]
     return text.removesuffix(":").strip() + " (--help lists the flags)."

@@ -43,27 +43,30 @@ def _print_line(line: str) -> None:
 
 
 def choices() -> Group:
-    """The methods with their defaults, and the pickers, for `--help`."""
-    methods = _listing("--method", "score", "warm-up", "shortlist", "picker")
+    """The methods, the pickers, and what depends on the method, for `--help`."""
+    methods = _listing("--method", "score")
     for method in METHODS.values():
-        defaults = method.warmup, method.shortlist, method.picker
-        methods.add_row(method.name, method.summary, *defaults)
+        methods.add_row(method.name, method.summary)
     pickers = _listing("--picker", "takes")
     for picker in PICKERS.values():
         pickers.add_row(picker.name, picker.summary)
-    return Group("", methods, "", pickers)
+    flags = ("warmup", "shortlist", "picker")
+    defaults = [f"--{flag}: {_defaults(flag)}" for flag in flags]
+    return Group("", methods, "", pickers, "", "Defaults:", *defaults)
 
 
-def _listing(flag: str, what: str, *defaults: str) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        caption="The last columns are the defaults." if defaults else None,
-        caption_justify="left",
-    )
+def _defaults(name: str) -> str:
+    """A setting's default by method, the commonest last: `pool (less), else none`."""
+    methods: dict[str, list[str]] = {}
+    for method in METHODS.values():
+        methods.setdefault(getattr(method, name), []).append(method.name)
+    *others, (common, _) = sorted(methods.items(), key=lambda item: len(item[1]))
+    parts = [f"{value} ({', '.join(names)})" for value, names in others]
+    return ", ".join([*parts, f"else {common}"])
+
+
+def _listing(flag: str, what: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(flag, no_wrap=True)
     table.add_column(what, overflow="fold")
-    for name in defaults:
-        table.add_column(name, no_wrap=True)
     return table

@@ -29,7 +29,7 @@ def as_vector(f: OutputFn, x: Example) -> Callable[[Theta], Float[Array, " s"]]:
 
 
 def num_outputs(f: OutputFn, theta: Theta, xs: Example) -> int:
-    """S of f, from shapes alone; `xs` has a leading axis of examples."""
+    """How many outputs f has, from shapes alone; `xs` has an axis of examples."""
     return jax.eval_shape(lambda t, x: as_vector(f, _first(x))(t), theta, xs).size
 
 

@@ -13,7 +13,7 @@ from ntkjax.kernels.readout import Readout
 
 
 def exact(readout: Readout) -> ProbeKernel:
-    """Tr Θ by as few probes as the readout allows. Cost: F + min(d, V)·B.
+    """The trace tr Θ by as few probes as the readout allows. Cost: F + min(d, V)·B.
 
     Through the head where it is linear and frozen, else by all V logits.
     """
@@ -26,7 +26,7 @@ def exact(readout: Readout) -> ProbeKernel:
 
 
 def full_vocabulary(readout: Readout, name: str | None = None) -> ProbeKernel:
-    """Tr Θ by one probe for each vocabulary entry: the definition. Cost: F + V·B."""
+    """The trace tr Θ by one probe for each token: the definition. Cost: F + V·B."""
     name = name or "_".join(filter(None, [readout.variant, "full_vocabulary"]))
     return chosen_tokens(readout, np.arange(readout.vocab_size), name)
 

@@ -90,5 +90,5 @@ class Embedding(nnx.Module):
 
 
 def softcapped(x: Float[Array, "*shape"], cap: float | None) -> Float[Array, "*shape"]:
-    """C · tanh(x / c), which stays between -c and c; x itself without a cap."""
+    """The function c · tanh(x / c), between -c and c; x itself without a cap."""
     return x if cap is None else cap * jnp.tanh(x / cap)

@@ -54,7 +54,16 @@ class StoredColumns:
     store: ShardedPass
 
     def column(self, name: str) -> np.ndarray:
-        return np.concatenate(list(self.tiles(name)))
+        return self.columns(name)[0]
+
+    def columns(self, *names: str) -> list[np.ndarray]:
+        """Several columns; every shard is read, and checked, once."""
+        parts: list[list[np.ndarray]] = [[] for _ in names]
+        for shard in range(self.store.num_shards):
+            arrays = self.store.read(shard)
+            for part, name in zip(parts, names, strict=True):
+                part.append(arrays[name])
+        return [np.concatenate(part) for part in parts]
 
     def tiles(self, name: str) -> Iterator[np.ndarray]:
         for shard in range(self.store.num_shards):
@@ -230,8 +239,9 @@ class PoolCandidates:
     def _measured(self) -> tuple[np.ndarray, np.ndarray]:
         """Tokens and cuts, from any pass over all; from one of its own if need be."""
         if self._lengths is None:
-            columns = self._noted or self.compute("lengths", {}, _nothing)
-            self._lengths = columns.column("tokens"), columns.column("was_cut")
+            found = self._noted or self.compute("lengths", {}, _nothing)
+            tokens, was_cut = found.columns("tokens", "was_cut")
+            self._lengths = tokens, was_cut
         return self._lengths
 
     def _run(

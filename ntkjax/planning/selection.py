@@ -99,7 +99,7 @@ class Selection:
 
     @property
     def num_probes(self) -> int:
-        """S of the method ntk's kernel.
+        """Outputs s of the kernel of the method ntk.
 
         Raises:
             InputError: If there is no such kernel.

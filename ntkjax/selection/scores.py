@@ -44,7 +44,7 @@ def domain_scorer(
     function goes through blocks of probes and computes the directions of each block
     anew at every call: then give it many examples at a time.
 
-    Cost: V · (F + s·B) for V domain examples, and F + s·F for each candidate.
+    Cost: n · (F + s·B) for n examples of the target, and F + s·F for each candidate.
 
     Args:
         base: What the probes act on, from `ntkjax.kernels.readout.readout_function`.

@@ -65,6 +65,10 @@ def test_version(capsys):
         (["fidelity", *REQUIRED, "--config="], ["--config needs a YAML file"]),
         (["fidelity", *REQUIRED, "--config", "no.yaml"], ["--config no.yaml"]),
         (["doctor", "--seed", "1"], ["--seed"]),
+        (
+            ["fidelity", *REQUIRED[:-1], "s3://bucket/run"],
+            ["ntkjax: --out: s3://bucket/run: cannot be written; expected a local"],
+        ),
     ],
     ids=" ".join,
 )
@@ -103,13 +107,15 @@ def test_help_of_select_lists_methods_and_pickers(monkeypatch, capsys, width):
     assert stop.value.code == 0
     _, _, listed = capsys.readouterr().out.rpartition("--method")
     lines = listed.splitlines()
-    words = lambda name: next(x for x in lines if x.startswith(f"{name} ")).split()
-    for method in METHODS.values():
-        defaults = [method.warmup, method.shortlist, method.picker]
-        assert words(method.name)[-3:] == defaults
-    for row in (*METHODS.values(), *PICKERS.values()):
-        if width > 80:  # else it stands on several lines
-            assert row.summary in " ".join(words(row.name))
+    for row in (*METHODS.values(), *PICKERS.values()):  # one line each
+        (line,) = [line for line in lines if line.startswith(f"{row.name} ")]
+        assert line.split() == [row.name, *row.summary.split()]
+    _, _, defaults = " ".join(listed.split()).partition("Defaults: ")
+    assert defaults == (
+        "--warmup: target (ntk), pool (dualsft, less, gradient-dot, cosine, fisher), "
+        "else none --shortlist: vote (ntk), else none --picker: round-robin (rds), "
+        "else top"
+    )
     assert max(map(len, lines)) <= width
 
 

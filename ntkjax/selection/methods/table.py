@@ -58,7 +58,7 @@ METHODS = {
     for method in (
         Method(
             "ntk",
-            "NTK-Selector: neural tangent kernel with the target, after a vote",
+            "NTK-Selector: tangent kernel with the target, after a vote",
             ntk.score,
             check=ntk.check,
             warmup="target",
@@ -66,7 +66,7 @@ METHODS = {
         ),
         Method(
             "dualsft",
-            "DualSFT: row sums of the gradient interaction matrix, and a mask",
+            "DualSFT: rows of the gradient interaction matrix; a mask, too",
             dualsft.score,
             check=dualsft.check,
             warmup="pool",
@@ -83,7 +83,7 @@ METHODS = {
         ),
         Method(
             "rds",
-            "RDS+: position-weighted embeddings, each target example in turn",
+            "RDS+: weighted embeddings, each target example in turn",
             rds.score,
             warmup="none",
             picker="round-robin",
