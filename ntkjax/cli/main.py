@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -302,7 +303,7 @@ def _unfinished(settings_type: type, found: dict[str, Any], missing: Any) -> Any
 def _one_line(box: str) -> str:
     """The text of tyro's error box, without the frame and the pointer to --help."""
     text = " ".join(line.strip("│╭╮╰╯─ ") for line in box.splitlines())
-    text = " ".join(text.split())
+    text = " ".join(re.sub("-{5,}", " ", text).split())  # a frame in ASCII
     text = text.removeprefix("Value error ").removeprefix("Error parsing ")
     for more in (" Argument helptext", " For full helptext"):
         text = text.partition(more)[0]
