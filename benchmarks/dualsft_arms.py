@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import safetensors.numpy
 
-from benchmarks.dualsft_choices import AFTER_LESS, IN_B, chosen_file, mask_file
+from benchmarks.dualsft_choices import AFTER_LESS, chosen_file, mask_file
 from benchmarks.dualsft_surrogate import Nearby
 from benchmarks.real_methods import Task
 from ntkjax.models.mask import Mask, count_kept
@@ -28,8 +28,6 @@ ARMS = (
     Arm("dualsft", "dualsft"),
     Arm("dualsft", "signed"),
     Arm("dualsft", "magnitude"),
-    Arm("dualsft", "random"),
-    Arm("dualsft", IN_B),
     Arm("dualsft", None),
     Arm("random", "dualsft"),
     Arm("random", "random"),

@@ -24,8 +24,8 @@ from ntkjax.training.settings import TrainingSettings
 AFTER_LESS = "after less"
 """A run whose pool is what LESS chose: its mask belongs to these examples."""
 
-IN_B = "random, in B"
-"""A random mask of parameters in B alone, as nearly all that DualSFT keeps are."""
+IN_B = tuple(f"random in B, {draw}" for draw in range(3))
+"""Random masks of parameters in B alone, as nearly all that DualSFT keeps are."""
 
 RUNS: dict[str, dict[str, Any]] = {
     "dualsft": {},
@@ -53,7 +53,7 @@ MASKS = {
     "signed": Cut("dualsft", options=MaskOptions(sign="signed")),
     "magnitude": Cut("dualsft", kind="magnitude"),
     "random": Cut("dualsft", kind="random"),
-    IN_B: Cut("dualsft", kind="random"),
+    **{name: Cut("dualsft", kind="random") for name in IN_B},
     "reverse": Cut("dualsft", options=MaskOptions(reverse=True)),
     "data first": Cut("data first"),
     "parameters first": Cut("parameters first"),
@@ -136,19 +136,20 @@ def cut_masks(amounts: Amounts, folder: Path, names: Collection[str]) -> None:
     (folder / "masks").mkdir()
     for name in names:
         cut = MASKS[name]
-        if name == IN_B:
-            _cut_in_B(amounts, folder / cut.run, mask_file(folder, name))
+        if name in IN_B:
+            draw, run = IN_B.index(name), folder / cut.run
+            _cut_in_B(amounts, run, mask_file(folder, name), draw)
             continue
         options = replace(cut.options, share=amounts.share)
         scores, out = folder / cut.run, mask_file(folder, name)
         run_mask(MaskSettings(scores, out, cut.kind, options))
 
 
-def _cut_in_B(amounts: Amounts, run: Path, out: Path) -> None:
+def _cut_in_B(amounts: Amounts, run: Path, out: Path, draw: int) -> None:
     _, values, facts = read_parameter_scores(run / SCORES)
     share = MaskOptions(share=amounts.share)
     budget = mask_budget(sum(leaf.size for leaf in values.values()), share)
     shapes = {n: leaf.shape for n, leaf in values.items() if n.endswith("lora_B")}
-    mask = random_mask(shapes, MaskOptions(budget=budget), seed=0)
+    mask = random_mask(shapes, MaskOptions(budget=budget), seed=draw)
     nothing = {name: np.zeros(leaf.shape, bool) for name, leaf in values.items()}
     write_mask(out, nothing | mask, facts)
