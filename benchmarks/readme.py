@@ -1,4 +1,4 @@
-"""Puts tables of results files into the README: `python -m benchmarks.readme`.
+"""Puts tables of results files into README and docs: `python -m benchmarks.readme`.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end of table -->` and is written
 from `benchmarks/results/` alone; a test fails when the two differ.
@@ -11,7 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.readme_methods import dualsft, methods, points, real_methods
+from benchmarks.readme_methods import (
+    dualsft,
+    dualsft_masks,
+    methods,
+    points,
+    real_methods,
+)
 from benchmarks.readme_models import tested_models
 from ntkjax.reports.demo_tables import demo_summary
 from ntkjax.reports.numbers import error_text, interval_text, ratio_text, share_text
@@ -19,18 +25,19 @@ from ntkjax.reports.numbers import error_text, interval_text, ratio_text, share_
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "methods.md")
 _MARK = re.compile(
     r"<!-- table: (?P<name>[^>]*?) -->\n.*?<!-- end of table -->\n", re.DOTALL
 )
 
 
 def main() -> None:
-    path = ROOT / "README.md"
-    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def rewritten(text: str) -> str:
-    """The README with every table made anew."""
+    """A page with every table made anew."""
 
     def table(match: re.Match) -> str:
         name, *arguments = match["name"].split()
@@ -182,6 +189,7 @@ def processes() -> str:
 TABLES = {
     "demo": demo,
     "dualsft": lambda: dualsft(read("dualsft")),
+    "dualsft_masks": lambda: dualsft_masks(read("dualsft_masks")),
     "processes": processes,
     "methods": lambda: methods(read("methods")),
     "real_methods": lambda: real_methods(read("real_methods")),

@@ -108,6 +108,31 @@ def dualsft(result: dict) -> str:
     return "\n".join(rows)
 
 
+def dualsft_masks(result: dict) -> str:
+    """What masks of the same size bring with the same examples."""
+    rows = [
+        "| parameters | of these in B | target loss | general loss "
+        "| NLL per token [95%] |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for arm in result["arms"]:
+        share = arm["share_in_B"]
+        cells = (
+            "all" if arm["mask"] is None else f"{arm['mask']} mask",
+            "" if share is None else f"{100 * share:.0f}%",
+            f"{arm['validation']['change']:+.3f}",
+            f"{arm['retention']['change']:+.3f}",
+            interval_text(arm["overall"]["nll"]),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    rows += [
+        "",
+        "(Every arm has the examples that DualSFT chose, and the same steps. "
+        "`benchmarks/results/dualsft_masks.json`.)",
+    ]
+    return "\n".join(rows)
+
+
 def _surrogate(result: dict) -> str:
     """What was predicted, beside what was measured."""
     first = result["arms"][0]

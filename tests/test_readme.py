@@ -1,21 +1,20 @@
-"""The README's code runs, its flags exist, and its numbers are those of the results."""
+"""The code of README and docs runs, flags exist, numbers are those of the results."""
 
 import json
-import pathlib
 import re
 import shlex
 import shutil
 
 import pytest
 
-from benchmarks.readme import ROOT, rewritten
+from benchmarks.readme import PAGES, rewritten
 from ntkjax.cli.main import COMMANDS, main
 from ntkjax.data.world import make_world, write_world
 from ntkjax.models.embedded import EMBEDDED_MODEL
 from tests.data.chat_templates import CHATML
 
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = "".join(path.read_text(encoding="utf-8") for path in PAGES)
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
@@ -60,7 +59,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
     name_groups(tmp_path / "domain.jsonl")
     write_chats(tmp_path)
     pool = (tmp_path / "pool.jsonl").read_bytes().splitlines(keepends=True)
-    (tmp_path / "pool.jsonl").write_bytes(b"".join(pool[:600]))
+    (tmp_path / "pool.jsonl").write_bytes(b"".join(pool[:300]))
     ran = []
     for words in SHOWN:
         if words[0] != "demo":
@@ -115,13 +114,23 @@ def test_flags_exist(capsys):
         known += capsys.readouterr().out
     words = set(re.findall(r"--[a-z][a-z.-]+", README))
     unknown = {word for word in words if word not in known}
-    assert unknown <= {"--isolated", "--python"}, unknown
+    assert unknown <= {"--extra", "--no-sync"}, unknown  # of uv
 
 
-def test_tables_are_those_of_the_results_files():
-    assert rewritten(README) == README
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_tables_are_those_of_the_results_files(path):
+    text = path.read_text(encoding="utf-8")
+    assert rewritten(text) == text
 
 
-def test_links_point_to_files():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (pathlib.Path(ROOT) / target).exists(), target
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_point_to_files(path):
+    text = path.read_text(encoding="utf-8")
+    for target, _, section in re.findall(r"\]\(([^)#:]*)(#([^)]*))?\)", text):
+        page = path.parent / target if target else path
+        assert page.exists(), target
+        if section:
+            titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+            assert section in [
+                re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles
+            ]

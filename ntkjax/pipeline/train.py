@@ -86,8 +86,9 @@ def run_train(settings: TrainSettings) -> TrainRun:
         devices=settings.devices,
     )
     clock.lap("load model")
-    hashes = hash_inputs(_files(settings, folder))
+    hashes = hash_inputs({"model": model_files(folder)})
     mask = read_training_mask(settings, prepared, hashes["model"])
+    hashes |= hash_inputs(_files(settings))
     facts = model_facts(found, prepared.model)
     out = _open(settings, lora, hashes, facts)
     table = coverage(prepared.model)
@@ -194,10 +195,9 @@ def _open(
     return open_shared_run(settings.out, resolved, hashes, facts)
 
 
-def _files(settings: TrainSettings, folder: Path) -> dict[str, list[Path]]:
-    """The files that decide a run, by what they are."""
+def _files(settings: TrainSettings) -> dict[str, list[Path]]:
+    """The files beside the model that decide a run, by what they are."""
     files = {
-        "model": model_files(folder),
         "data": list(settings.data),
         "validation": list(settings.validation),
         "retain": list(settings.retain),

@@ -16,7 +16,7 @@ from benchmarks import (
 )
 from benchmarks.command import measured
 from benchmarks.dualsft_arms import Arm, Training
-from benchmarks.dualsft_choices import Amounts
+from benchmarks.dualsft_choices import IN_B, Amounts
 from benchmarks.records import write
 from ntkjax.data.world import make_world, write_world
 from ntkjax.training.settings import TrainingSettings
@@ -124,6 +124,7 @@ def arms(task, tmp_path_factory):
     chosen = [
         Arm("dualsft", "dualsft"),
         Arm("dualsft", "magnitude"),
+        Arm("dualsft", IN_B[1]),
         Arm("dualsft", None),
     ]
     folder = tmp_path_factory.mktemp("dualsft")
@@ -188,13 +189,16 @@ def test_methods_table_has_intervals_and_a_row_for_every_choice():
             "method": method,
             "share": None if method == methods.ALONE else 0.25,
             "accuracy": value,
+            "mean_tokens": 10.0 + (method == "less"),
         }
         for seed in (0, 1)
         for domain in methods.DOMAINS
         for method, value in accuracy.items()
     ]
     settings = {"budget": 10, "seeds": [0, 1]}
-    table = readme_methods.methods({"settings": settings, **methods.summary(rows)})
+    found = {"settings": settings, "rows": rows, **methods.summary(rows)}
+    table = readme_methods.methods(found)
+    assert "of 10.0 tokens (domain only) to 11.0 (less) on average" in table
     # The gain is the same in both worlds: the interval is a point, and leaves out zero.
     gains = ", ".join(["**+10**"] * len(methods.DOMAINS))
     assert f"| less | 25 | +10 [+10, +10] | +8 [+8, +8] | {gains} |" in table

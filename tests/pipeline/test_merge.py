@@ -12,7 +12,7 @@ from ntkjax.pipeline.merge import run_merge
 from ntkjax.pipeline.merge_settings import MergeSettings
 from ntkjax.pipeline.pool_passes import Unfinished
 from ntkjax.pipeline.select import run_select
-from ntkjax.selection.options import MaskOptions
+from ntkjax.selection.options import DualsftOptions, MaskOptions
 from ntkjax.store import atomic
 from ntkjax.store.shards import ShardedPass
 from ntkjax.training.settings import TrainingSettings
@@ -141,6 +141,7 @@ def test_sums_over_the_pool_and_a_mask(world, tmp_path):
         **WARM,
         "method": "dualsft",
         "mask": MaskOptions(share=0.1),
+        "dualsft": DualsftOptions(order="data-first"),
         "validation": (world.queries,),
     }
     alone, out = tmp_path / "alone", tmp_path / "out"

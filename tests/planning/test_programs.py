@@ -26,6 +26,7 @@ from tests.problems import random_model, tiny_config
 
 
 LORA_8 = LoraSettings()
+NEW_XLA = jax.__version_info__ >= (0, 11)
 WIDE = tiny_config(
     hidden_size=128,
     intermediate_size=256,
@@ -121,7 +122,11 @@ def test_memory_and_flops_are_those_that_xla_counts(name, shape, outputs, device
     program = PROGRAMS[name]
     arguments, temporary = program.arguments(batch), program.temporary(batch)
     assert arguments == pytest.approx(found.argument_size_in_bytes, rel=0.02)
-    assert temporary == pytest.approx(found.temp_size_in_bytes, rel=0.25)
+    held = found.temp_size_in_bytes
+    assert temporary >= 0.75 * held
+    # Newer versions of XLA hold a block of logits less.
+    less = program.logit_bytes(batch) / max(1, program.logits)
+    assert temporary - (less if NEW_XLA else 0) <= 1.25 * held
     # Norms and activations are not counted; nor, by XLA, what a loop does again, nor
     # what other devices do.
     if outputs >= 16 or devices > 1:
