@@ -38,7 +38,7 @@ MAPS = pathlib.Path("/proc/self/maps")
 
 TESTS = pathlib.Path(__file__).resolve().parent
 STAGES = {"benchmarks", "cli", "evaluation", "examples", "pipeline", "selection"}
-STAGES |= {"training", "test_notebooks.py", "test_readme.py"}
+STAGES |= {"test_notebooks.py", "test_readme.py"}
 """Tests that are about stages of runs, and spend most of their time in XLA.
 Their programs are compiled with few optimizations, and so are those of commands that
 they start. Tests of derivatives, kernels, models and memory compile as users do."""
