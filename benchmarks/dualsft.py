@@ -36,18 +36,19 @@ from ntkjax.selection.options import DualsftOptions
 from ntkjax.store.atomic import write_json
 
 
-def main() -> int:
+def main(name: str = "dualsft", arms: Sequence[Arm] = ARMS) -> int:
+    """Measures the arms; `name` is the module's, and that of the results file."""
     try:
         shared = shared_folder()
     except NotMeasured as absent:
-        print(f"benchmarks.dualsft: {absent}", file=sys.stderr)
+        print(f"benchmarks.{name}: {absent}", file=sys.stderr)
         return 2
     one_cpu_device_per_core()
     made_by, started = commit(), time.perf_counter()
     amounts, training = Amounts(), Training()
     with tempfile.TemporaryDirectory() as folder:
         task = financial_task(shared, Path(folder))
-        findings = measure(task, amounts, training, Path(folder))
+        findings = measure(task, amounts, training, Path(folder), arms)
     settings = {
         **task_settings(),
         "budget": amounts.budget,
@@ -58,8 +59,8 @@ def main() -> int:
         "questions": f"financial_eval.jsonl, first {training.questions}",
     }
     seconds = time.perf_counter() - started
-    result = record("dualsft", settings, seconds, findings, made_by)
-    write_json(RESULTS / "dualsft.json", result)
+    result = record(name, settings, seconds, findings, made_by)
+    write_json(RESULTS / f"{name}.json", result)
     return 0
 
 

@@ -175,9 +175,9 @@ def processes() -> str:
         f"| examples per second of two processes on a core each | "
         f"{rates['ratio_of_medians']:.2f} times those of one |",
         f"| {len(kills['kills'])} kills of one of up to four processes, or of all "
-        f"({of_all} times), each run then finished by 1 to 4 | the same examples "
-        f"chosen every time, {len(kills['problems'])} half-written files, scores "
-        f"{error_text(kills['largest_difference'])} apart at most |",
+        f"({of_all} times), each run then finished by 1 to 4 | "
+        f"{len(kills['problems'])} half-written shards or runs that chose other "
+        f"examples, scores {error_text(kills['largest_difference'])} apart at most |",
         "| the others had ended after a kill | within "
         f"{kills['longest_until_ended']:.0f} s |",
         "",
