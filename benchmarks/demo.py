@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.processes import run_command
 from benchmarks.records import RESULTS, commit, record, write
-from ntkjax.reports.demo_plots import accuracy_figure
+from ntkjax.reports.demo.plots import accuracy_figure
 
 
 def main() -> None:

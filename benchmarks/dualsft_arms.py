@@ -9,11 +9,11 @@ import safetensors.numpy
 from benchmarks.dualsft_choices import AFTER_LESS, chosen_file, mask_file
 from benchmarks.dualsft_surrogate import Nearby
 from benchmarks.real_methods import Task
-from ntkjax.models.mask import Mask, count_kept
-from ntkjax.pipeline.evaluate import run_evaluate
-from ntkjax.pipeline.evaluate_settings import EvaluateSettings
-from ntkjax.pipeline.train import run_train
-from ntkjax.pipeline.train_settings import TrainSettings
+from ntkjax.checkpoints.mask import Mask, count_kept
+from ntkjax.commands.evaluate.run import run_evaluate
+from ntkjax.commands.evaluate.settings import EvaluateSettings
+from ntkjax.commands.train.run import run_train
+from ntkjax.commands.train.settings import TrainSettings
 from ntkjax.training.settings import TrainingSettings
 
 

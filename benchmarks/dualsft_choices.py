@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.real_methods import Task
+from ntkjax.checkpoints.mask import write_mask
+from ntkjax.checkpoints.parameter_scores import read_parameter_scores
+from ntkjax.commands.mask.run import run_mask
+from ntkjax.commands.mask.settings import MaskSettings
+from ntkjax.commands.select.outputs import SCORES
+from ntkjax.commands.select.run import run_select
+from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.data.examples import read_examples
-from ntkjax.models.mask import write_mask
-from ntkjax.models.parameter_scores import read_parameter_scores
-from ntkjax.pipeline.mask import run_mask
-from ntkjax.pipeline.mask_settings import MaskSettings
-from ntkjax.pipeline.select import run_select
-from ntkjax.pipeline.select_outputs import SCORES
-from ntkjax.pipeline.select_settings import SelectSettings
 from ntkjax.selection.masks import mask_budget, random_mask
 from ntkjax.selection.options import DualsftOptions, MaskOptions, SketchOptions
 from ntkjax.training.settings import TrainingSettings

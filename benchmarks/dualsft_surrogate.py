@@ -13,24 +13,24 @@ import numpy as np
 import safetensors.numpy
 
 from benchmarks.real_methods import Task
+from ntkjax.checkpoints.loading import find_model
+from ntkjax.checkpoints.mask import Mask
+from ntkjax.checkpoints.text_encoder import TextEncoder, text_encoder
 from ntkjax.data.examples import read_examples
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh
-from ntkjax.models.loading import find_model
-from ntkjax.models.mask import Mask
-from ntkjax.models.text_encoder import TextEncoder, text_encoder
 from ntkjax.notation import Theta
 from ntkjax.outputs.loss import Loss
-from ntkjax.pipeline.setup import LoraOptions, prepare, resolve_lora
-from ntkjax.selection.dualsft.surrogate import Surrogate, masked, predicted_change
-from ntkjax.selection.gradient_sums import HostTree
-from ntkjax.selection.loss_gradients import (
+from ntkjax.passes.gradient_sums import HostTree
+from ntkjax.passes.loss_gradients import (
     fisher_diagonal,
     losses,
     mean_loss_gradient,
 )
+from ntkjax.passes.run_pass import Batching
+from ntkjax.runs.model import LoraOptions, prepare, resolve_lora
+from ntkjax.selection.dualsft.surrogate import Surrogate, masked, predicted_change
 from ntkjax.selection.options import DualsftOptions
-from ntkjax.selection.passes import Batching
 
 
 KAPPA = DualsftOptions().kappa

@@ -28,11 +28,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from benchmarks.records import commit
+from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
+from ntkjax.checkpoints.families.table import read_config
 from ntkjax.data.world import pretraining_texts
 from ntkjax.data.world_words import OLD_THINGS
 from ntkjax.devices.mesh import DATA_AXIS, data_mesh, one_cpu_device_per_core
-from ntkjax.models.embedded import EMBEDDED_MODEL
-from ntkjax.models.families import read_config
 from ntkjax.models.language_model import LanguageModel, split_model
 from ntkjax.models.lora import LoraSettings, initial_theta
 

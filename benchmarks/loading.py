@@ -19,8 +19,8 @@ import numpy as np
 import safetensors.numpy
 
 from benchmarks.records import RESULTS, commit, record
-from ntkjax.models.checkpoint import INDEX, Checkpoint
-from ntkjax.models.families import read_config
+from ntkjax.checkpoints.checkpoint import INDEX, Checkpoint
+from ntkjax.checkpoints.families.table import read_config
 from ntkjax.models.language_model import split_model
 from ntkjax.store.atomic import write_json
 
@@ -94,7 +94,7 @@ def load_apart(folder: Path, dtype: str) -> dict:
 
 def measure(folder: Path, dtype: str) -> dict:
     """Loads a checkpoint: `seconds`, `weights_mib`, `peak_mib`, and their `ratio`."""
-    from ntkjax.models.loading import load_model
+    from ntkjax.checkpoints.loading import load_model
 
     jnp.zeros(3).block_until_ready()  # the backend is there
     before = _resident("VmRSS")

@@ -21,18 +21,18 @@ import numpy as np
 
 from benchmarks.records import RESULTS, commit, record
 from benchmarks.world import BUDGET, LORA, MAX_LENGTH, TRAINING
+from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
+from ntkjax.commands.demo.comparison import Laboratory, open_laboratory
+from ntkjax.commands.demo.run import share_of
+from ntkjax.commands.demo.settings import WARMUP
+from ntkjax.commands.select.run import run_select
+from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.data.examples import Example, read_examples
 from ntkjax.data.world import make_world, write_world
 from ntkjax.data.world_words import DOMAINS
 from ntkjax.devices.mesh import data_mesh, one_cpu_device_per_core
 from ntkjax.math.intervals import mean_interval
-from ntkjax.models.embedded import EMBEDDED_MODEL
-from ntkjax.pipeline.comparison import Laboratory, open_laboratory
-from ntkjax.pipeline.demo import share_of
-from ntkjax.pipeline.demo_settings import WARMUP
-from ntkjax.pipeline.select import run_select
-from ntkjax.pipeline.select_settings import SelectSettings
-from ntkjax.pipeline.setup import LoraOptions
+from ntkjax.runs.model import LoraOptions
 from ntkjax.selection.methods.table import METHODS
 from ntkjax.selection.options import SketchOptions
 from ntkjax.store.atomic import write_json

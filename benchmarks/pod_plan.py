@@ -11,14 +11,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ntkjax.pipeline.select_settings import with_defaults
-from ntkjax.planning.changes import smallest_change
-from ntkjax.planning.hardware import named_hardware
-from ntkjax.planning.plan import Plan, make_plan
-from ntkjax.planning.run import read_selection
-from ntkjax.planning.selection import Selection
-from ntkjax.planning.settings import PlanSettings
-from ntkjax.planning.tables import duration, fit_line, size_text
+from ntkjax.commands.plan.changes import smallest_change
+from ntkjax.commands.plan.costs.hardware import named_hardware
+from ntkjax.commands.plan.plan import Plan, make_plan
+from ntkjax.commands.plan.run import read_selection
+from ntkjax.commands.plan.selection import Selection
+from ntkjax.commands.plan.settings import PlanSettings
+from ntkjax.commands.plan.tables import duration, fit_line, size_text
+from ntkjax.commands.select.settings import with_defaults
 
 
 ROOT = Path(__file__).resolve().parents[1]

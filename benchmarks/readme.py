@@ -19,7 +19,7 @@ from benchmarks.readme_methods import (
     real_methods,
 )
 from benchmarks.readme_models import tested_models
-from ntkjax.reports.demo_tables import demo_summary
+from ntkjax.reports.demo.tables import demo_summary
 from ntkjax.reports.numbers import error_text, interval_text, ratio_text, share_text
 
 

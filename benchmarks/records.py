@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ntkjax.pipeline import environment
+from ntkjax.runs import environment
 from ntkjax.store.atomic import write_atomically, write_json
 
 

@@ -16,16 +16,16 @@ import numpy as np
 
 from benchmarks.records import RESULTS, record
 from benchmarks.world import BUDGET, LORA, MAX_LENGTH, SEEDS, TRAINING
+from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
+from ntkjax.commands.demo.comparison import Laboratory, open_laboratory
+from ntkjax.commands.demo.run import pool_choices, selection_settings, share_of
+from ntkjax.commands.demo.settings import WARMUP, DemoSettings
+from ntkjax.commands.select.run import run_select
 from ntkjax.data.examples import read_examples
 from ntkjax.data.world import make_world, write_world
 from ntkjax.data.world_words import DOMAINS
 from ntkjax.devices.mesh import data_mesh, one_cpu_device_per_core
 from ntkjax.math.intervals import mean_interval
-from ntkjax.models.embedded import EMBEDDED_MODEL
-from ntkjax.pipeline.comparison import Laboratory, open_laboratory
-from ntkjax.pipeline.demo import pool_choices, selection_settings, share_of
-from ntkjax.pipeline.demo_settings import WARMUP, DemoSettings
-from ntkjax.pipeline.select import run_select
 from ntkjax.store.atomic import write_json
 
 

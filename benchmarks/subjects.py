@@ -8,12 +8,12 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from benchmarks.decoders import random_decoder, random_texts
+from ntkjax.checkpoints.loading import load_model
 from ntkjax.data.examples import choose, read_examples
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.models.language_model import LanguageModel
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings
-from ntkjax.pipeline.setup import tokenize_files
+from ntkjax.runs.model import tokenize_files
 
 
 DOMAINS = ("financial", "medical")

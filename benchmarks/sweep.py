@@ -22,7 +22,7 @@ from ntkjax.math.bootstrap import bootstrap_rows
 from ntkjax.math.sketches import shift_sketch
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings
 from ntkjax.notation import OutputFn
-from ntkjax.pipeline.setup import count
+from ntkjax.runs.model import count
 
 
 TARGETS = {

@@ -23,7 +23,7 @@ from pyarrow import parquet
 from benchmarks.records import RESULTS, NotMeasured, commit, record
 from ntkjax.data.world import make_world, write_world
 from ntkjax.store.atomic import write_json
-from tests.cli.session import free_port, meeting
+from tests.commands.session import free_port, meeting
 
 
 ROUNDS = 5

@@ -26,6 +26,7 @@ import numpy as np
 
 from benchmarks.decoders import random_decoder, start
 from benchmarks.records import RESULTS, NotMeasured, record, shared_folder
+from ntkjax.checkpoints.loading import load_model
 from ntkjax.data.batches import Batch
 from ntkjax.gradients.directional import directional, mean_gradients
 from ntkjax.gradients.gram import gram
@@ -33,7 +34,6 @@ from ntkjax.kernels.exact import exact, full_vocabulary
 from ntkjax.kernels.random_signs import random_signs
 from ntkjax.kernels.readout import read_readout
 from ntkjax.math.sketches import SKETCHES
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings
 from ntkjax.outputs.pooled import PooledHidden, Probed
 from ntkjax.store.atomic import write_json

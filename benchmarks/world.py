@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.records import RESULTS, record
+from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
+from ntkjax.commands.demo.comparison import Laboratory, open_laboratory
 from ntkjax.data.examples import Example, read_examples
 from ntkjax.data.world import make_world, write_world
 from ntkjax.data.world_words import DISTRACTORS, DOMAINS
 from ntkjax.devices.mesh import data_mesh, one_cpu_device_per_core
 from ntkjax.math.intervals import mean_interval
-from ntkjax.models.embedded import EMBEDDED_MODEL
 from ntkjax.models.lora import LoraSettings
-from ntkjax.pipeline.comparison import Laboratory, open_laboratory
 from ntkjax.store.atomic import write_json
 from ntkjax.training.settings import TrainingSettings
 

@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from tests.bucket_server import Bucket, reset, serving
+from tests.commands.world import build_world
 
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -37,7 +38,8 @@ def pytest_collection_modifyitems(items):
 MAPS = pathlib.Path("/proc/self/maps")
 
 TESTS = pathlib.Path(__file__).resolve().parent
-STAGES = {"benchmarks", "cli", "evaluation", "examples", "pipeline", "selection"}
+STAGES = {"benchmarks", "cli", "commands", "evaluation", "examples"}
+STAGES |= {"passes", "runs", "selection", "settings"}
 STAGES |= {"test_notebooks.py", "test_readme.py"}
 """Tests that are about stages of runs, and spend most of their time in XLA.
 Their programs are compiled with few optimizations, and so are those of commands that
@@ -85,3 +87,12 @@ def x64():
     """float64 for the oracles of one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A folder with a model and texts; commands get the devices of the suite."""
+    monkeypatch.setenv(
+        "JAX_NUM_CPU_DEVICES", os.environ.get("JAX_NUM_CPU_DEVICES", "2")
+    )
+    return build_world(tmp_path)

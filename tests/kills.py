@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.cli.world import World, build_world
-from tests.pipeline.select_problem import (
+from tests.commands.select.problem import (
     SAME_BITS,
     flags_of,
     same_bits,
     write_problem,
 )
+from tests.commands.world import World, build_world
 
 
 LIMIT = 1800

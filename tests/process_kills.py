@@ -25,14 +25,14 @@ import numpy as np
 from benchmarks.records import RESULTS, commit, record
 from ntkjax.store.atomic import write_json
 from ntkjax.store.shards import read_record, whole_content
-from tests.cli.session import end_all, free_port, meeting, start
-from tests.cli.world import World, build_world
-from tests.pipeline.select_problem import (
+from tests.commands.select.problem import (
     flags_of,
     lines_of,
     numbers,
     write_problem,
 )
+from tests.commands.session import end_all, free_port, meeting, start
+from tests.commands.world import World, build_world
 
 
 MOST = 4

@@ -22,16 +22,19 @@ LAYERS = (
     ("devices",),
     ("data",),
     ("models",),
+    ("checkpoints",),
     ("outputs",),
     ("gradients",),
     ("kernels",),
+    ("passes",),
     ("training",),
     ("fidelity",),
     ("evaluation",),
     ("selection",),
     ("reports",),
-    ("pipeline",),
-    ("planning",),
+    ("settings",),
+    ("runs",),
+    ("commands",),
     ("cli",),
 )
 RANK = {folder: rank for rank, row in enumerate(LAYERS) for folder in row}
@@ -85,5 +88,5 @@ def test_import_is_light():
 
 
 def test_every_folder_says_what_it_is_for():
-    for init in PACKAGE.glob("*/__init__.py"):
+    for init in PACKAGE.rglob("__init__.py"):
         assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8")))

@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 from benchmarks.readme import PAGES, rewritten
+from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
 from ntkjax.cli.main import COMMANDS, main
 from ntkjax.data.world import make_world, write_world
-from ntkjax.models.embedded import EMBEDDED_MODEL
-from tests.data.chat_templates import CHATML
+from tests.data.chat.templates import CHATML
 
 
 README = "".join(path.read_text(encoding="utf-8") for path in PAGES)

@@ -1,1 +1,1 @@
-"""One module per command: arguments to settings, results to the terminal."""
+"""Arguments to the settings of a command, and its outcome to an exit code."""

@@ -40,7 +40,7 @@ class Command:
 
 
 def _lazy(name: str, settings: str) -> Callable[[], tuple[type, Callable]]:
-    """Loads `ntkjax.cli.NAME` and its settings type only when the command is called."""
+    """Loads the room of a command, `ntkjax.commands.NAME`, only when it is called."""
 
     def load() -> tuple[type, Callable[[Any], int]]:
         from ntkjax.devices.mesh import one_cpu_device_per_core
@@ -49,7 +49,8 @@ def _lazy(name: str, settings: str) -> Callable[[], tuple[type, Callable]]:
             one_cpu_device_per_core()
         module, _, type_name = settings.rpartition(".")
         found = getattr(importlib.import_module(f"ntkjax.{module}"), type_name)
-        return found, getattr(importlib.import_module(f"ntkjax.cli.{name}"), name)
+        show = importlib.import_module(f"ntkjax.commands.{name}.show")
+        return found, getattr(show, name)
 
     return load
 
@@ -64,13 +65,13 @@ def _command(
 
 
 def _select_choices() -> Any:
-    from ntkjax.cli.select import choices
+    from ntkjax.commands.select.show import choices
 
     return choices()
 
 
 def _merge_rounds() -> Any:
-    from ntkjax.cli.merge import ROUNDS
+    from ntkjax.commands.merge.show import ROUNDS
 
     return ROUNDS
 
@@ -79,54 +80,54 @@ COMMANDS = dict(
     (
         _command(
             "fidelity",
-            "pipeline.fidelity_settings.FidelitySettings",
+            "commands.fidelity.settings.FidelitySettings",
             "exact against approximate kernels on your model",
         ),
         _command(
             "select",
-            "pipeline.select_settings.SelectSettings",
+            "commands.select.settings.SelectSettings",
             "the examples of a pool that help a small domain",
             _select_choices,
         ),
         _command(
             "merge",
-            "pipeline.merge_settings.MergeSettings",
+            "commands.merge.settings.MergeSettings",
             "the jobs of `select --shard`, each with its own --out, as one run",
             _merge_rounds,
         ),
         _command(
             "plan",
-            "planning.settings.PlanSettings",
+            "commands.plan.settings.PlanSettings",
             "memory, time and disk of a selection before it runs",
         ),
         _command(
             "train",
-            "pipeline.train_settings.TrainSettings",
+            "commands.train.settings.TrainSettings",
             "LoRA or all weights, fine-tuned on your files",
         ),
         _command(
             "mask",
-            "pipeline.mask_settings.MaskSettings",
+            "commands.mask.settings.MaskSettings",
             "which parameters to train, from the scores of a selection",
         ),
         _command(
             "evaluate",
-            "pipeline.evaluate_settings.EvaluateSettings",
+            "commands.evaluate.settings.EvaluateSettings",
             "likelihoods, choices and answers of a model",
         ),
         _command(
             "data",
-            "pipeline.data_settings.DataSettings",
+            "commands.data.settings.DataSettings",
             "what a model reads of your files, and which tokens are targets",
         ),
         _command(
             "demo",
-            "pipeline.demo_settings.DemoSettings",
+            "commands.demo.settings.DemoSettings",
             "all of it on the embedded model, about two minutes",
         ),
         _command(
             "doctor",
-            "cli.doctor.DoctorSettings",
+            "commands.doctor.show.DoctorSettings",
             "versions, devices, self-checks; do the hosts of a cluster agree",
         ),
     )
@@ -224,7 +225,7 @@ def _join_others(name: str, settings: Any) -> None:
     devices = getattr(settings, "devices", None)
     if devices is None or name in ("plan", "doctor"):  # the doctor joins by itself
         return
-    from ntkjax.pipeline.device_settings import check_device_options, meeting_of
+    from ntkjax.settings.devices import check_device_options, meeting_of
 
     check_device_options(devices)
     meeting = meeting_of(devices)
@@ -250,7 +251,7 @@ def _parse(name: str, settings_type: type, arguments: list[str]) -> Any:
     """Settings from flags, over those of `--config`, over the defaults."""
     import tyro
 
-    from ntkjax.cli.config_file import read_config_file
+    from ntkjax.settings.config_file import read_config_file
 
     arguments, config = _take_config(arguments)
     given = {}

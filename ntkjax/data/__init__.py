@@ -1,1 +1,1 @@
-"""Text files to examples to batches; templates, pools on disk, the small world."""
+"""Text files to examples to batches; pools on disk, the small world."""

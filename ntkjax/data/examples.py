@@ -2,8 +2,8 @@
 
 A record holds `prompt` and `response`, or `text` alone (every token is then a target),
 or `messages`, the turns of a chat that ends with the assistant's (see
-`ntkjax.data.messages`). A `prompt` beside `messages` is ignored: published files carry
-a copy of the first turn there. With choices a chat may end with the user's turn.
+`ntkjax.data.chat.messages`). A `prompt` beside `messages` is ignored: published files
+carry a copy of the first turn there. With choices a chat may end with the user's turn.
 
 `id` and `source` are optional, and so are `group`, the sub-task that a target example
 stands for, and `choices` with `answer`, the index of the right one. Other columns, an
@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ntkjax.data.fields import filled, shown, string
-from ntkjax.data.messages import Message, read_messages
-from ntkjax.data.records import Record, file_names, read_records
+from ntkjax.data.chat.messages import Message, read_messages
+from ntkjax.data.formats.fields import filled, shown, string
+from ntkjax.data.formats.records import Record, file_names, read_records
 from ntkjax.errors import InputError
 
 

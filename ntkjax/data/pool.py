@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Int64, UInt64
 
 from ntkjax.data.examples import FIELDS, Example, repeated_id, to_example
-from ntkjax.data.line_rows import LinePlaces, LineRows
-from ntkjax.data.parquet_rows import ParquetRows
-from ntkjax.data.records import data_files, is_parquet, read_records
+from ntkjax.data.formats.line_rows import LinePlaces, LineRows
+from ntkjax.data.formats.parquet_rows import ParquetRows
+from ntkjax.data.formats.records import data_files, is_parquet, read_records
 from ntkjax.errors import InputError
 from ntkjax.store.run_path import RunPath
 

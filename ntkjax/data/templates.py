@@ -7,7 +7,8 @@ plain:
 The newline is to be predicted, and so is end-of-text. A `text` record has no prompt and
 no newline: all of it is to be predicted.
 
-chat: what the tokenizer's own template makes of the turns; see `ntkjax.data.chat`.
+chat: what the tokenizer's own template makes of the turns; see
+`ntkjax.data.chat.encoding`.
 """
 
 import dataclasses

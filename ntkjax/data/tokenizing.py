@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from ntkjax.data.chat import render_chat, render_chat_prompt
+from ntkjax.data.chat.encoding import render_chat, render_chat_prompt
 from ntkjax.data.encoding import encode, frame, shortened
 from ntkjax.data.examples import Example
 from ntkjax.data.templates import (

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from ntkjax.data.examples import Example
-from ntkjax.evaluation.likelihood import Likelihoods
+from ntkjax.passes.likelihood import Likelihoods
 
 
 @dataclass(frozen=True, eq=False)

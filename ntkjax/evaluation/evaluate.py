@@ -16,10 +16,10 @@ from ntkjax.data.examples import Example
 from ntkjax.evaluation.choices import ChoiceScores, score_choices
 from ntkjax.evaluation.exact_match import exact_match
 from ntkjax.evaluation.generation import generate
-from ntkjax.evaluation.likelihood import Likelihoods, likelihoods
 from ntkjax.evaluation.questions import Prompts, Questions
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
+from ntkjax.passes.likelihood import Likelihoods, likelihoods
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,10 +20,10 @@ from ntkjax.devices.mesh import replicate
 from ntkjax.devices.precision import full_precision
 from ntkjax.devices.programs import ROWS, WHOLE, on_mesh
 from ntkjax.errors import InputError
-from ntkjax.evaluation.likelihood import rows_per_batch
 from ntkjax.models.decoder import Cache
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
+from ntkjax.passes.likelihood import rows_per_batch
 
 
 _NOTHING = -1

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from ntkjax.checkpoints.text_encoder import TextEncoder, text_encoder
 from ntkjax.data.examples import Example
 from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
 from ntkjax.data.tokenizer import Tokenizer
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 from ntkjax.evaluation.choices import choice_texts
-from ntkjax.models.text_encoder import TextEncoder, text_encoder
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,1 +1,1 @@
-"""Tokens to hidden states; LoRA; Hugging Face weights, PEFT adapters, masks."""
+"""Tokens to hidden states: the decoder, LoRA, and how weights are cut."""

@@ -1,8 +1,8 @@
 """What a decoder is made of: the settings that its forward pass reads.
 
 Every field is read by `ntkjax.models.decoder` or `ntkjax.models.rope`; a test perturbs
-each one and sees the output move. `ntkjax.models.families` fills them from a Hugging
-Face `config.json`. The defaults are those of Llama.
+each one and sees the output move. `ntkjax.checkpoints.families.table` fills them from a
+Hugging Face `config.json`. The defaults are those of Llama.
 """
 
 from dataclasses import dataclass

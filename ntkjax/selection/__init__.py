@@ -1,1 +1,1 @@
-"""Which examples of a pool help a domain: methods, pickers, and shared passes."""
+"""Which examples of a pool help a domain: methods, pickers, shortlist."""

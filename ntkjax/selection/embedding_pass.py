@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
 from ntkjax.devices.mesh import replicate
-from ntkjax.selection.embeddings import embeddings
+from ntkjax.passes.embeddings import embeddings
 from ntkjax.selection.problem import Columns, Problem
 from ntkjax.selection.rows import rows_at, unit_rows
 from ntkjax.selection.shortlist import Votes, reverse_knn

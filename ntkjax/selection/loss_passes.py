@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float64
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
+from ntkjax.gradients.gram import Sketch
 from ntkjax.math.seeds import stream
+from ntkjax.math.sketches import SKETCHES
 from ntkjax.notation import Theta
 from ntkjax.outputs.loss import Loss
-from ntkjax.selection.gradient_sums import HostTree, to_float32
-from ntkjax.selection.loss_gradients import (
+from ntkjax.passes.gradient_sums import HostTree, to_float32
+from ntkjax.passes.loss_gradients import (
     fisher_diagonal,
     hash_of,
     loss_products,
@@ -90,3 +93,16 @@ def draw_candidates(
     drawn = rng.choice(total, min(count, total), replace=False)
     positions = np.sort(drawn).astype(np.int64)
     return tuple(problem.candidates.read(positions))
+
+
+def seeded_sketch(problem: Problem, use: str) -> Sketch:
+    """The sketch of gradients of a problem, as its options want it.
+
+    Args:
+        problem: Its seed decides the draw.
+        use: What for; every use has a sketch of its own.
+    """
+    options = problem.options.sketch
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.start))
+    key = jax.random.key(stream(problem.seed, use))
+    return SKETCHES[options.kind](num_parameters, options.size, key)

@@ -13,9 +13,9 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
+from ntkjax.checkpoints.mask import Mask
 from ntkjax.errors import InputError
 from ntkjax.math.seeds import stream
-from ntkjax.models.mask import Mask
 from ntkjax.selection.options import MaskOptions
 from ntkjax.selection.parameter_groups import (
     group_ids,

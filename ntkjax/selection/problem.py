@@ -16,11 +16,10 @@ from ntkjax.data.examples import Example
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
+from ntkjax.passes.run_pass import Advance, Batching
 from ntkjax.selection.options import MethodOptions
-from ntkjax.selection.passes import Batching
 
 
-Advance = Callable[[int], None]
 Rankings = tuple[Int64[np.ndarray, " _"], ...]
 """Positions best first, for each query; each may end early."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.loading import CASES, SHARDS, load_apart, write_checkpoint
-from ntkjax.models.checkpoint import Checkpoint
+from ntkjax.checkpoints.checkpoint import Checkpoint
 
 
 MIB = 2**20

@@ -9,11 +9,11 @@ import pytest
 
 from ntkjax.cli import main as module
 from ntkjax.cli.main import COMMANDS, Command, main
-from ntkjax.pipeline.device_settings import DeviceOptions
-from ntkjax.pipeline.fidelity_settings import FidelitySettings
-from ntkjax.pipeline.setup import LoraOptions
+from ntkjax.commands.fidelity.settings import FidelitySettings
+from ntkjax.runs.model import LoraOptions
 from ntkjax.selection.methods.table import METHODS
 from ntkjax.selection.pickers.table import PICKERS
+from ntkjax.settings.devices import DeviceOptions
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
 def test_commands_load_what_they_name(world):
     settings_type, act = module.COMMANDS["fidelity"].load()
     assert settings_type is FidelitySettings
-    assert act.__module__ == "ntkjax.cli.fidelity"
+    assert act.__module__ == "ntkjax.commands.fidelity.show"
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from ntkjax.data.chat.messages import Message
 from ntkjax.data.examples import Example, choose, read_examples, text_of
-from ntkjax.data.messages import Message
 from ntkjax.data.pool import open_pool
 from ntkjax.errors import InputError
 

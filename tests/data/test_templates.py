@@ -1,7 +1,7 @@
 import pytest
 
+from ntkjax.data.chat.messages import Message
 from ntkjax.data.examples import Example
-from ntkjax.data.messages import Message
 from ntkjax.data.templates import (
     TemplateOptions,
     check_template_options,

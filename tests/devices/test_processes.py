@@ -1,4 +1,4 @@
-"""A process alone; several are in tests/cli/test_{several,lost}_processes.py."""
+"""A process alone; several are in tests/commands/test_{several,lost}_processes.py."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def test_one_of_one_is_alone(tmp_path):
 import sys
 from pathlib import Path
 from ntkjax.devices import processes
-from tests.cli.session import free_port
+from tests.commands.session import free_port
 address = f"127.0.0.1:{free_port()}"
 processes.join(processes.Meeting(address, 1, 0, 60, 10), Path(sys.argv[1]))
 assert not processes.is_joined() and processes.is_first()

@@ -1,4 +1,4 @@
-"""A team of one process; of several: tests/cli/test_several_processes.py."""
+"""A team of one process; of several: tests/commands/test_several_processes.py."""
 
 from types import SimpleNamespace
 

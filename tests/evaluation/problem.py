@@ -1,4 +1,4 @@
-"""Questions in the letters of `tests/cli/world.py`, and slow ways to answer them."""
+"""Questions in the letters of tests/commands/world.py, and slow ways to answer."""
 
 import jax
 import jax.numpy as jnp

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ntkjax.evaluation.choices import ChoiceScores, choice_texts, score_choices
-from ntkjax.evaluation.likelihood import Likelihoods
+from ntkjax.passes.likelihood import Likelihoods
 from tests.evaluation.problem import questions_of
 
 

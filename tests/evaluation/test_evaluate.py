@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkjax.checkpoints.loading import load_model
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.evaluation.evaluate import evaluate, num_texts
 from ntkjax.evaluation.questions import prepare_questions
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings, initial_theta
-from tests.cli.world import build_world
+from tests.commands.world import build_world
 from tests.evaluation.problem import questions_of, slow_generate, slow_nll
 from tests.oracles import to_float64
 

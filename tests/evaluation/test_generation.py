@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkjax.checkpoints.loading import load_model
 from ntkjax.data.tokenizer import load_tokenizer, vocabulary_size
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
 from ntkjax.evaluation.generation import generate
 from ntkjax.models.config import Llama3Scaling
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings, initial_theta
 from tests.evaluation.problem import prompt_of, slow_generate
 from tests.problems import random_model, tiny_config

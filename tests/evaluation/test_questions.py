@@ -4,7 +4,7 @@ import pytest
 
 from ntkjax.errors import InputError
 from ntkjax.evaluation.questions import prepare_questions
-from tests.cli.world import build_world
+from tests.commands.world import build_world
 from tests.evaluation.problem import questions_of
 
 

@@ -7,8 +7,8 @@ import pytest
 from ntkjax.evaluation import summary as module
 from ntkjax.evaluation.choices import ChoiceScores
 from ntkjax.evaluation.evaluate import Evaluation
-from ntkjax.evaluation.likelihood import Likelihoods
 from ntkjax.evaluation.summary import RESAMPLES, ratio, summarize, summarize_by_source
+from ntkjax.passes.likelihood import Likelihoods
 from tests.evaluation.problem import questions_of
 
 

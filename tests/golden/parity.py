@@ -9,9 +9,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from ntkjax.checkpoints.adapter import read_adapter, read_adapter_settings
+from ntkjax.checkpoints.loading import load_model
 from ntkjax.devices.precision import full_precision
-from ntkjax.models.adapter import read_adapter, read_adapter_settings
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings
 
 

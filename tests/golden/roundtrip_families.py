@@ -14,11 +14,11 @@ import jax
 import numpy as np
 from safetensors.numpy import load_file
 
+from ntkjax.checkpoints.adapter import write_adapter
+from ntkjax.checkpoints.loading import load_model
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.devices.precision import full_precision
-from ntkjax.models.adapter import write_adapter
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings, initial_theta
 from ntkjax.store.atomic import write_tensors
 from ntkjax.training.loop import train_adapter

@@ -5,9 +5,9 @@ import shutil
 import jax.numpy as jnp
 import pytest
 
+from ntkjax.checkpoints.families.table import FAMILIES, read_config
+from ntkjax.checkpoints.loading import load_model
 from ntkjax.errors import InputError
-from ntkjax.models.families import FAMILIES, read_config
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings
 from tests.golden.parity import GOLDEN, TOLERANCES, errors, folders
 

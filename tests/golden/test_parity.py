@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import pytest
 from safetensors.numpy import load_file
 
+from ntkjax.checkpoints.adapter import read_adapter, read_adapter_settings
+from ntkjax.checkpoints.families.table import read_config
+from ntkjax.checkpoints.loading import load_model
 from ntkjax.data.batches import Batch
 from ntkjax.gradients.gram import gram
-from ntkjax.models.adapter import read_adapter, read_adapter_settings
-from ntkjax.models.families import read_config
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings
 from ntkjax.outputs.pooled import PooledLogits
 from tests.golden.parity import GOLDEN, distance, errors

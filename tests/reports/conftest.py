@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from tests.reports.synthetic import run
+from tests.reports.fidelity.synthetic import run
 
 
 @pytest.fixture(scope="session")

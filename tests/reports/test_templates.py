@@ -40,5 +40,5 @@ def test_a_missing_value_is_an_error(template):
 def test_templates_share_one_style():
     style = templates._source("style.css")
     assert "prefers-color-scheme: dark" in style
-    for page in ("fidelity.html.j2", "selection.html.j2"):
+    for page in ("fidelity/page.html.j2", "selection/page.html.j2"):
         assert '{% include "style.css" %}' in templates._source(page)

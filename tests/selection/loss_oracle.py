@@ -9,7 +9,7 @@ import numpy as np
 from ntkjax.data.batches import make_batch
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.models.lora import initial_theta
-from ntkjax.selection.passes import Batching
+from ntkjax.passes.run_pass import Batching
 from tests.problems import random_like
 
 

@@ -11,8 +11,8 @@ from ntkjax.data.examples import Example
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.models.lora import LoraSettings
+from ntkjax.passes.run_pass import Batching
 from ntkjax.selection.options import MethodOptions
-from ntkjax.selection.passes import Batching
 from ntkjax.selection.problem import Problem, Snapshot
 from ntkjax.selection.ranking import ranking
 from tests.problems import random_examples, random_model, tiny_config

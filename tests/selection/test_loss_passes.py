@@ -7,12 +7,14 @@ from ntkjax.selection.loss_passes import (
     candidate_products,
     candidates_fisher,
     draw_candidates,
+    seeded_sketch,
     target_gradient,
 )
-from ntkjax.selection.options import FisherOptions, MethodOptions
+from ntkjax.selection.options import FisherOptions, MethodOptions, SketchOptions
 from tests.oracles import normwise
 from tests.selection.loss_oracle import explicit, explicit_of, flat
-from tests.selection.small_problem import LONGEST, small_problem
+from tests.selection.slow_gradients import matrix_of
+from tests.selection.small_problem import LONGEST, THETA, small_problem
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +93,16 @@ def test_candidates_fisher():
     theta = problem.snapshot.theta
     gradients = explicit(problem.model, theta, drawn, LONGEST)[1]
     assert normwise(flat(found), (gradients**2).mean(axis=0)) < 1e-5
+
+
+def test_a_seed_and_a_use_have_one_sketch():
+    size = sum(leaf.size for leaf in THETA.values())
+    options = MethodOptions(sketch=SketchOptions(size=20, kind="rademacher"))
+    matrix = lambda seed, use: matrix_of(
+        seeded_sketch(small_problem(options=options, seed=seed), use), size
+    )
+    once = matrix(0, "a")
+    assert once.shape == (size, 20)
+    np.testing.assert_array_equal(matrix(0, "a"), once)
+    assert not np.array_equal(matrix(1, "a"), once)
+    assert not np.array_equal(matrix(0, "b"), once)

@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
+from ntkjax.checkpoints.mask import count_kept
 from ntkjax.errors import InputError
 from ntkjax.math.seeds import stream
-from ntkjax.models.mask import count_kept
 from ntkjax.selection.masks import (
     check_mask_budget,
     is_asked_for,

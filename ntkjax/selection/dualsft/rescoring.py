@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from ntkjax.models.mask import Mask
+from ntkjax.checkpoints.mask import Mask
+from ntkjax.passes.gradient_sums import HostTree
 from ntkjax.selection.dualsft.surrogate import Surrogate, masked
-from ntkjax.selection.gradient_sums import HostTree
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,16 +19,16 @@ import jax
 import numpy as np
 from jaxtyping import Int64
 
+from ntkjax.checkpoints.mask import theta_hash
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
 from ntkjax.errors import InputError
 from ntkjax.math.trees import norm
-from ntkjax.models.mask import theta_hash
 from ntkjax.outputs.divergence import Confidence, Divergence
 from ntkjax.outputs.loss import Loss
+from ntkjax.passes.gradient_sums import HostTree
+from ntkjax.passes.loss_gradients import hash_of, loss_gradient_sum, losses
 from ntkjax.selection.dualsft.surrogate import Surrogate
-from ntkjax.selection.gradient_sums import HostTree
-from ntkjax.selection.loss_gradients import hash_of, loss_gradient_sum, losses
 from ntkjax.selection.loss_passes import (
     candidates_fisher,
     draw_candidates,

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from ntkjax.checkpoints.mask import Mask
 from ntkjax.math.trees import dot
-from ntkjax.models.mask import Mask
-from ntkjax.selection.gradient_sums import HostTree
+from ntkjax.passes.gradient_sums import HostTree
 
 
 @dataclass(frozen=True, eq=False)

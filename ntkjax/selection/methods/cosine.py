@@ -13,14 +13,15 @@ from jaxtyping import Float32, Float64, Int64
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
 from ntkjax.outputs.loss import Loss
-from ntkjax.selection.gradient_sketches import gradient_sketches, seeded_sketch
-from ntkjax.selection.gradient_sums import HostTree, to_float32
-from ntkjax.selection.loss_gradients import (
+from ntkjax.passes.gradient_sketches import gradient_sketches
+from ntkjax.passes.gradient_sums import HostTree, to_float32
+from ntkjax.passes.loss_gradients import (
     gradient_norms,
     gradient_products_and_norms,
     hash_of,
     loss_gradient_sum,
 )
+from ntkjax.selection.loss_passes import seeded_sketch
 from ntkjax.selection.problem import Advance, Problem, Scored
 from ntkjax.selection.rows import unit_rows
 

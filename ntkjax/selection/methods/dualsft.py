@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from ntkjax.checkpoints.mask import Mask, count_kept
 from ntkjax.errors import InputError
 from ntkjax.math.trees import dot
-from ntkjax.models.mask import Mask, count_kept
+from ntkjax.passes.gradient_sums import HostTree
 from ntkjax.selection.dualsft.rescoring import Choice, Sides, alternate
 from ntkjax.selection.dualsft.response import (
     candidates_gradient,
@@ -25,7 +26,6 @@ from ntkjax.selection.dualsft.response import (
     second_order_facts,
     validation_response,
 )
-from ntkjax.selection.gradient_sums import HostTree
 from ntkjax.selection.loss_passes import candidate_products
 from ntkjax.selection.masks import check_mask_budget, is_asked_for, mask_of
 from ntkjax.selection.problem import Problem, Prospect, Scored

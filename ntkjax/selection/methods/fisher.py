@@ -11,8 +11,8 @@ import numpy as np
 
 from ntkjax.errors import InputError
 from ntkjax.math.trees import norm
-from ntkjax.selection.gradient_sums import HostTree
-from ntkjax.selection.loss_gradients import hash_of
+from ntkjax.passes.gradient_sums import HostTree
+from ntkjax.passes.loss_gradients import hash_of
 from ntkjax.selection.loss_passes import (
     candidate_products,
     candidates_fisher,

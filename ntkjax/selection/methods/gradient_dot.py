@@ -7,7 +7,7 @@ To first order a step −η ∇ℓ(x) lowers the target's mean loss by η · sco
 """
 
 from ntkjax.math.trees import norm
-from ntkjax.selection.loss_gradients import hash_of
+from ntkjax.passes.loss_gradients import hash_of
 from ntkjax.selection.loss_passes import candidate_products, target_gradient
 from ntkjax.selection.problem import Problem, Scored
 

@@ -4,7 +4,7 @@
     score(z)   = max over groups of the mean over the group's z' of Inf(z, z')
 
 over the epochs t of the warm-up, η̄_t being the epoch's mean learning rate as a share of
-all. Γ is the Adam update (`ntkjax.selection.gradient_sketches`), S one random sketch
+all. Γ is the Adam update (`ntkjax.passes.gradient_sketches`), S one random sketch
 for both sides and all epochs. The mean of cosines is an inner product with one
 direction per group: a candidate costs a gradient, a sketch and a dot for each group.
 """
@@ -20,13 +20,13 @@ from ntkjax.devices.mesh import replicate
 from ntkjax.errors import InputError
 from ntkjax.gradients.gram import Sketch
 from ntkjax.outputs.loss import Loss
-from ntkjax.selection.gradient_sketches import (
+from ntkjax.passes.gradient_sketches import (
     AdamUpdate,
     Sign,
     Transform,
     gradient_sketches,
-    seeded_sketch,
 )
+from ntkjax.selection.loss_passes import seeded_sketch
 from ntkjax.selection.options import LessOptions
 from ntkjax.selection.problem import Columns, Problem, Prospect, Scored, Snapshot
 from ntkjax.selection.ranking import ranking

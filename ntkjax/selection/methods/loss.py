@@ -10,7 +10,7 @@ import numpy as np
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
 from ntkjax.outputs.loss import Loss
-from ntkjax.selection.loss_gradients import losses
+from ntkjax.passes.loss_gradients import losses
 from ntkjax.selection.problem import Advance, Problem, Scored
 
 

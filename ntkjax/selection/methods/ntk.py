@@ -1,7 +1,7 @@
 """Kernel scores: the mean over the target of a neural tangent kernel k(d, x).
 
-`ntkjax.selection.scores` has the formula; the kernel is `--kernel`, its pooling that
-of the batches.
+`ntkjax.passes.kernel_scores` has the formula; the kernel is `--kernel`, its pooling
+that of the batches.
 """
 
 import numpy as np
@@ -12,9 +12,9 @@ from ntkjax.kernels.probe_kernel import ProbeKernel
 from ntkjax.kernels.readout import Readout, read_readout, readout_function
 from ntkjax.kernels.table import named_kernel
 from ntkjax.math.seeds import stream
-from ntkjax.selection.loss_gradients import hash_of
+from ntkjax.passes.kernel_scores import domain_scorer
+from ntkjax.passes.loss_gradients import hash_of
 from ntkjax.selection.problem import Advance, Problem, Prospect, Scored
-from ntkjax.selection.scores import domain_scorer
 
 
 def check(prospect: Prospect) -> None:

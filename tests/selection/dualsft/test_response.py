@@ -7,6 +7,7 @@ import pytest
 
 from ntkjax.data.batches import make_batch
 from ntkjax.errors import InputError
+from ntkjax.passes.loss_gradients import hash_of, loss_gradient_sum
 from ntkjax.selection.dualsft import response
 from ntkjax.selection.dualsft.response import (
     candidates_gradient,
@@ -14,7 +15,6 @@ from ntkjax.selection.dualsft.response import (
     validation_response,
 )
 from ntkjax.selection.dualsft.surrogate import Surrogate
-from ntkjax.selection.loss_gradients import hash_of, loss_gradient_sum
 from ntkjax.selection.options import DualsftOptions, FisherOptions, MethodOptions
 from tests.oracles import normwise
 from tests.selection.loss_oracle import explicit_of, flat, rebatched

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkjax.checkpoints.loading import load_model
+from ntkjax.checkpoints.text_encoder import text_encoder
 from ntkjax.data.examples import read_examples
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings
-from ntkjax.models.text_encoder import text_encoder
+from ntkjax.passes.run_pass import Batching
 from ntkjax.selection.masks import mask_of
 from ntkjax.selection.methods import dualsft, gradient_dot
 from ntkjax.selection.options import (
@@ -20,7 +21,6 @@ from ntkjax.selection.options import (
     MaskOptions,
     MethodOptions,
 )
-from ntkjax.selection.passes import Batching
 from tests.oracles import normwise
 from tests.selection.loss_oracle import (
     explicit,

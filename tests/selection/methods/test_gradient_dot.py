@@ -3,13 +3,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ntkjax.checkpoints.loading import load_model
+from ntkjax.checkpoints.text_encoder import text_encoder
 from ntkjax.data.examples import read_examples
 from ntkjax.devices.mesh import data_mesh
-from ntkjax.models.loading import load_model
 from ntkjax.models.lora import LoraSettings
-from ntkjax.models.text_encoder import text_encoder
+from ntkjax.passes.run_pass import Batching
 from ntkjax.selection.methods import gradient_dot
-from ntkjax.selection.passes import Batching
 from tests.oracles import normwise
 from tests.selection.loss_oracle import (
     explicit,

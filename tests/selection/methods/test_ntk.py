@@ -11,9 +11,9 @@ from ntkjax.kernels.table import named_kernel
 from ntkjax.math.seeds import stream
 from ntkjax.models.language_model import split_model
 from ntkjax.outputs.pooled import PooledHidden, PooledLogits
+from ntkjax.passes.run_pass import Batching
 from ntkjax.selection.methods import ntk
 from ntkjax.selection.options import MethodOptions
-from ntkjax.selection.passes import Batching
 from tests.oracles import jacobians, normwise
 from tests.selection.small_problem import LONGEST, MODEL, small_problem
 

@@ -1,0 +1,1 @@
+"""Files of models: Hugging Face weights, PEFT adapters, masks, tokenizers."""

@@ -1,0 +1,1 @@
+"""`ntkjax data`: what a model reads of files."""

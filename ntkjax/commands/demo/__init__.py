@@ -1,0 +1,1 @@
+"""`ntkjax demo`: all of it on the embedded model."""

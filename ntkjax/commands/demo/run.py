@@ -1,0 +1,209 @@
+"""`ntkjax demo`: everything once, on the embedded model and a world of known truth.
+
+Exact against approximate kernels, a selection, and fine-tunings on the domain alone,
+with random examples and with the chosen ones. Since the world says which skills a
+domain needs, the share of needed examples among the chosen is known.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
+from ntkjax.commands.demo.comparison import compare, open_laboratory
+from ntkjax.commands.demo.settings import (
+    LORA,
+    MAX_LENGTH,
+    WARMUP,
+    DemoSettings,
+    check_demo_settings,
+)
+from ntkjax.commands.fidelity.run import run_fidelity
+from ntkjax.commands.fidelity.settings import FidelitySettings
+from ntkjax.commands.select.run import run_select
+from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.data.examples import Example, read_examples
+from ntkjax.data.world import make_world, write_world
+from ntkjax.devices.mesh import data_mesh
+from ntkjax.math.intervals import mean_interval
+from ntkjax.reports.demo.page import write_demo_page
+from ntkjax.runs import environment
+from ntkjax.runs.model import LoraOptions
+from ntkjax.runs.progress import Clock, progress
+from ntkjax.store.atomic import write_atomically, write_json
+from ntkjax.store.run_directory import (
+    add_to_manifest,
+    open_run,
+    plain_values,
+    read_json,
+)
+
+
+RESULT = "demo.json"
+MODEL = "embedded"
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """What a demo found.
+
+    Attributes:
+        result: Content of `demo.json`.
+        reused: Whether a finished demo of the same settings was found.
+    """
+
+    result: dict
+    reused: bool
+
+
+def run_demo(settings: DemoSettings) -> DemoRun:
+    """Runs all parts and writes one page. A finished demo is read again.
+
+    Raises:
+        InputError: For a setting that cannot be used.
+    """
+    check_demo_settings(settings)
+    clock, started = Clock(), time.monotonic()
+    out = settings.out
+    open_run(out, plain_values(settings, without=("out",)), {})
+    if (out / RESULT).exists():
+        return DemoRun(read_json(out / RESULT), reused=True)
+    world = make_world(settings.world_seed)
+    files = out / "world"
+    write_world(world, files)
+    kernels = run_fidelity(_fidelity_settings(settings, files)).result["kernels"]
+    clock.lap("fidelity")
+    chosen = run_select(selection_settings(settings, files)).result
+    clock.lap("selection")
+    needed = world.domains[settings.domain].needed
+    result = {
+        "model": MODEL,
+        "domain": settings.domain,
+        "needed": list(needed),
+        "world_seed": settings.world_seed,
+        "budget": settings.budget,
+        "seeds": settings.seeds,
+        "num_pool": len(world.pool),
+        "num_train": len(world.domains[settings.domain].train),
+        "num_questions": len(world.domains[settings.domain].evaluation),
+        "kernels": kernels,
+        "sources": [
+            {**row, "needed": row["source"] in needed} for row in chosen["sources"]
+        ],
+        **_compared(settings, out, files, needed),
+    }
+    clock.lap("fine-tunings")
+    result["seconds"] = {**clock.laps, "all": round(time.monotonic() - started, 1)}
+    result |= {"versions": environment.versions(), "device": environment.device()}
+    add_to_manifest(out, {"command": "demo", "versions": result["versions"]})
+    write_atomically(out / "report.html", lambda path: write_demo_page(result, path))
+    write_json(out / RESULT, result)  # last: it marks the demo as finished
+    return DemoRun(result, reused=False)
+
+
+def pool_choices(
+    pool: Sequence[Example], selection: Path, budget: int, seed: int
+) -> dict[str, list[Example]]:
+    """The examples that the kernel, the vote alone and chance choose from the pool.
+
+    Args:
+        pool: All of it, in order.
+        selection: Run directory of the selection.
+        budget: How many.
+        seed: Of the random choice.
+    """
+    from pyarrow import parquet
+
+    table = parquet.read_table(selection / "scores.parquet")
+    ranks, votes, similarity = (
+        table[name].to_numpy() for name in ("rank", "votes", "similarity")
+    )
+    by_kernel = np.argsort(np.where(np.isnan(ranks), np.inf, ranks), kind="stable")
+    rows = {
+        "kernel": by_kernel[:budget],
+        "vote": np.lexsort((-similarity, -votes))[:budget],
+        "random": np.random.default_rng([seed, 6]).permutation(len(pool))[:budget],
+    }
+    return {name: [pool[row] for row in found] for name, found in rows.items()}
+
+
+def share_of(examples: Sequence[Example], sources: Sequence[str]) -> float:
+    """The share of examples that come from these sources."""
+    return sum(example.source in sources for example in examples) / len(examples)
+
+
+def _compared(
+    settings: DemoSettings, out: Path, files: Path, needed: tuple[str, ...]
+) -> dict:
+    """Shares of needed skills, accuracies over seeds, and their paired differences."""
+    read = lambda name: read_examples([files / f"{name}.jsonl"])
+    pool, train = read("pool"), read(f"{settings.domain}_train")
+    chosen = lambda seed: pool_choices(
+        pool, out / "selection", settings.budget, settings.world_seed + seed
+    )
+    laboratory = open_laboratory(
+        EMBEDDED_MODEL, LORA, settings.training, MAX_LENGTH, data_mesh()
+    )
+    questions = laboratory.questions(read(f"{settings.domain}_eval"))
+    arms = {
+        "domain only": lambda seed: train,
+        "random + domain": lambda seed: train + chosen(seed)["random"],
+        "selected + domain": lambda seed: train + chosen(seed)["kernel"],
+    }
+    seeds = range(settings.seeds)
+    with progress("fine-tunings", len(arms) * settings.seeds, "runs") as advance:
+        found = compare(laboratory, arms, questions, seeds, advance)
+    random_shares = [share_of(chosen(seed)["random"], needed) for seed in seeds]
+    return {
+        "shares": {
+            "kernel": share_of(chosen(0)["kernel"], needed),
+            "vote": share_of(chosen(0)["vote"], needed),
+            "random": float(np.mean(random_shares)),
+            "pool": share_of(pool, needed),
+        },
+        "base_accuracy": laboratory.base_accuracy(questions),
+        "accuracy": {name: _interval(values) for name, values in found.items()},
+        "differences": {
+            f"selected + domain against {other}": _interval(
+                np.subtract(found["selected + domain"], found[other]).tolist()
+            )
+            for other in ("domain only", "random + domain")
+        },
+    }
+
+
+def _interval(values: list[float]) -> dict:
+    return {**vars(mean_interval(values)), "values": values}
+
+
+def _fidelity_settings(settings: DemoSettings, files: Path) -> FidelitySettings:
+    return FidelitySettings(
+        model=MODEL,
+        queries=(files / f"{settings.domain}_train.jsonl",),
+        candidates=(files / "pool.jsonl",),
+        out=settings.out / "fidelity",
+        num_candidates=60,
+        max_length=MAX_LENGTH,
+        lora=LoraOptions(rank=LORA.rank),
+        seed=settings.world_seed,
+    )
+
+
+def selection_settings(settings: DemoSettings, files: Path) -> SelectSettings:
+    """Those of the demo's selection, from the world in `files`."""
+    return SelectSettings(
+        model=MODEL,
+        target=(files / f"{settings.domain}_train.jsonl",),
+        pool=(files / "pool.jsonl",),
+        holdout=(files / f"{settings.domain}_eval.jsonl",),
+        out=settings.out / "selection",
+        budget=settings.budget,
+        max_length=MAX_LENGTH,
+        lora=LoraOptions(rank=LORA.rank),
+        training=WARMUP,
+        rows_per_shard=4096,
+        seed=settings.world_seed,
+    )

@@ -1,0 +1,1 @@
+"""`ntkjax doctor`: versions, devices, self-checks; do hosts agree."""

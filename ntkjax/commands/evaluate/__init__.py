@@ -1,0 +1,1 @@
+"""`ntkjax evaluate`: likelihoods, choices and answers of a model."""

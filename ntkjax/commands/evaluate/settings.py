@@ -1,0 +1,75 @@
+"""Settings of `ntkjax evaluate`, and the checks that need no file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ntkjax.data.templates import DEFAULT_TEMPLATE
+from ntkjax.errors import InputError
+from ntkjax.runs.model import check_dtype
+from ntkjax.settings.devices import (
+    DeviceOptions,
+    Devices,
+    check_device_options,
+)
+from ntkjax.settings.run_path_flag import RunPathFlag
+from ntkjax.settings.template import check_template
+from ntkjax.store.bucket import require_reachable
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How well does a model, with or without an adapter, do on these examples?
+
+    Attributes:
+        model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
+        data: JSON lines or Parquet, one file or more. Examples with choices and an
+            answer are also answered by likelihood.
+        out: Run directory to write, local or gs://BUCKET/FOLDER.
+        adapter: Folder of a PEFT LoRA adapter. Default: the model alone.
+        num: Examples to take, the first in file order. Default: all.
+        max_length: Longest text in tokens; longer ones are cut.
+        template: How examples become text: plain (prompt, line feed, response), chat
+            (the tokenizer's own template), or auto: chat for records with messages.
+        train_on: Which answers of a chat count as its response: the last, or all.
+        template_date: What a chat template is told when it asks for today's date.
+        batch_size: Texts computed side by side.
+        generate: Also generate an answer to each prompt, and compare it with the
+            response.
+        max_new_tokens: Longest generated answer in tokens.
+        dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
+            stored (that of the files).
+        seed: Decides the resamples behind the intervals.
+        devices: How the devices share the work.
+    """
+
+    model: str
+    data: tuple[Path, ...]
+    out: RunPathFlag
+    adapter: Path | None = None
+    num: int | None = None
+    max_length: int = 256
+    template: str = "auto"
+    train_on: str = "last"
+    template_date: str = DEFAULT_TEMPLATE.date
+    batch_size: int = 32
+    generate: bool = False
+    max_new_tokens: int = 32
+    dtype: str = "float32"
+    seed: int = 0
+    devices: Devices = field(default_factory=DeviceOptions)
+
+
+def check_evaluate_settings(settings: EvaluateSettings) -> None:
+    """Raises `InputError` for a value that no run can have."""
+    check_template(settings)
+    check_device_options(settings.devices)
+    require_reachable(settings.out, "--out")
+    if settings.batch_size < 1:
+        raise InputError(f"--batch-size {settings.batch_size}: expected at least 1.")
+    if settings.max_new_tokens < 1:
+        raise InputError(
+            f"--max-new-tokens {settings.max_new_tokens}: expected at least 1."
+        )
+    check_dtype(settings.dtype)
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")

@@ -1,0 +1,1 @@
+"""`ntkjax fidelity`: exact against approximate kernels."""

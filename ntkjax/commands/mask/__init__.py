@@ -1,0 +1,1 @@
+"""`ntkjax mask`: which parameters to train, from the scores of a selection."""

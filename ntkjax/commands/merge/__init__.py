@@ -1,0 +1,1 @@
+"""`ntkjax merge`: the jobs of `select --shard` as one run."""

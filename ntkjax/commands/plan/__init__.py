@@ -1,0 +1,1 @@
+"""`ntkjax plan`: memory, time and disk of a selection before it runs."""

@@ -1,0 +1,1 @@
+"""What programs and machines cost: FLOPs, bytes, seconds, hardware."""

@@ -1,0 +1,256 @@
+"""The compiled programs of a selection: FLOPs and memory of each, for one batch.
+
+FLOPs are those of `ntkjax.commands.plan.costs.model_cost`. Memory was read off XLA's
+own account of these very programs on CPU, in numbers per token of a batch, with f the
+feed-forward width, d the hidden size, a = heads · T, v = 2 · key/value width:
+
+    one layer, forward        max(5 f + d, 2 a + 2 d)
+    one layer, s directions   max(6 f + 4 d + s (7 f + d), 2 a + 2 d + s (2 a + d))
+    kept for a VJP, per layer 8 f + 4.4 d + 2 a + v
+    a block of logits         2 V (value, VJP), 3 V (JVP, training step)
+
+Directions fill blocks of `_SIDE_BY_SIDE`; two blocks and more are a loop, for which XLA
+keeps twice what a VJP keeps. Where devices share the weights, XLA on CPUs finishes the
+forward pass before the directions begin, and so keeps what a VJP keeps, and 2.5 (f + d)
+for each layer and each direction after the first; whether TPUs do so is not known. In
+16-bit types adapters, softmax and logits stay float32: that is an assumption, since
+CPUs compute in float32 anyway.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from ntkjax.commands.plan.costs.model_cost import ModelCost
+
+
+_SIDE_BY_SIDE = 8
+"""Directions beside each other in `ntkjax.gradients.directional`."""
+_BLOCK = 128
+"""Positions of a block of logits in `ntkjax.outputs.loss`."""
+STEP = "training step"
+_TRAINING_LOGITS = 2**24
+"""Numbers of a block of logits in `ntkjax.training.programs`."""
+
+
+@dataclass(frozen=True)
+class Batched:
+    """What one device computes at once.
+
+    Attributes:
+        cost: The model.
+        rows: Examples.
+        tokens: T, the padded length of each.
+        outputs: s: directions, or outputs of a VJP.
+        model: Devices that share the weights.
+    """
+
+    cost: ModelCost
+    rows: int
+    tokens: int
+    outputs: int = 1
+    model: int = 1
+
+
+@dataclass(frozen=True)
+class Work:
+    """FLOPs of one example.
+
+    Attributes:
+        cut: In products that the devices of a data group share.
+        whole: In products with θ, float32, which each device of a group does itself.
+        passes: How many times all weights are read for a batch.
+        sums: Sums over a data group for each layer and token, in rows of d numbers.
+    """
+
+    cut: float
+    whole: float
+    passes: float
+    sums: float
+
+    @property
+    def total(self) -> float:
+        """All FLOPs."""
+        return self.cut + self.whole
+
+
+@dataclass(frozen=True)
+class Program:
+    """One kind of program.
+
+    Attributes:
+        name: What it computes for an example.
+        work: FLOPs.
+        memory: Bytes beside arguments, given those of its blocks of logits.
+        directions: How often θ's numbers are held beside θ, per output.
+        logits: Copies of a block of logits; 0 for a program without the head.
+    """
+
+    name: str
+    work: Callable[[ModelCost, int, int], Work]
+    memory: Callable[[Batched, float], float]
+    directions: int = 0
+    logits: int = 0
+
+    def arguments(self, batch: Batched) -> float:
+        """Bytes of weights, θ, directions and tokens that the program reads."""
+        cost = batch.cost
+        unread = 0 if self.logits else cost.head_weights / batch.model
+        weights = (cost.divided_weights(batch.model) - unread) * cost.bytes_each
+        return weights + theta_bytes(cost) + self.beside(batch)
+
+    def beside(self, batch: Batched) -> float:
+        """Bytes of arguments beside weights and θ: directions, moments, tokens."""
+        theta = 4.0 * batch.cost.num_theta
+        return theta * self.directions * batch.outputs + 9 * batch.rows * batch.tokens
+
+    def temporary(self, batch: Batched) -> float:
+        """Bytes beside arguments."""
+        return self.memory(batch, self.logit_bytes(batch))
+
+    def logit_bytes(self, batch: Batched) -> float:
+        """Bytes of blocks of logits: a full block, and the rest that fills none."""
+        block = _BLOCK
+        if self.name == STEP:
+            block = _TRAINING_LOGITS / batch.cost.config.vocab_size / batch.rows
+        rest = (batch.tokens - 1) % max(1, int(block))
+        positions = min(batch.tokens, block + rest)
+        vocabulary = batch.cost.config.vocab_size / batch.model
+        return self.logits * 4 * batch.rows * positions * vocabulary
+
+
+def theta_bytes(cost: ModelCost) -> float:
+    """Bytes of θ; without LoRA a copy of it in the type of the weights is made."""
+    copied = cost.bytes_each if cost.lora is None and cost.bytes_each < 4 else 0
+    return (4.0 + copied) * cost.num_theta
+
+
+def _work(
+    cost: ModelCost, tokens: int, *, derivatives: int, heads: int, primals: int = 1
+) -> Work:
+    """F, once or more often, `derivatives` beside it, and `heads` passes of it."""
+    factor = primals + cost.tangent_factor * derivatives
+    both = primals + 2 * derivatives
+    cut = factor * cost.matrices(tokens) + both * cost.attention(tokens)
+    return Work(
+        cut + heads * cost.head(tokens),
+        both * cost.adapter(tokens),
+        passes=float(primals + derivatives),
+        sums=2.0 * (primals + derivatives),
+    )
+
+
+def _forward(cost: ModelCost, tokens: int, outputs: int) -> Work:
+    return _work(cost, tokens, derivatives=0, heads=0)
+
+
+def _value(cost: ModelCost, tokens: int, outputs: int) -> Work:
+    return _work(cost, tokens, derivatives=0, heads=1)
+
+
+def _directional(cost: ModelCost, tokens: int, outputs: int) -> Work:
+    primals = -(-outputs // _SIDE_BY_SIDE)
+    return _work(cost, tokens, derivatives=outputs, heads=0, primals=primals)
+
+
+def _probe_gradient(cost: ModelCost, tokens: int, outputs: int) -> Work:
+    return _work(cost, tokens, derivatives=outputs, heads=0)
+
+
+def _gradient(cost: ModelCost, tokens: int, outputs: int) -> Work:
+    """A loss's gradient, or its product with one: logits are formed twice."""
+    return _work(cost, tokens, derivatives=1, heads=1 + cost.tangent_factor)
+
+
+def _step(cost: ModelCost, tokens: int, outputs: int) -> Work:
+    return _work(cost, tokens, derivatives=1, heads=2 + cost.tangent_factor)
+
+
+def _divergence(cost: ModelCost, tokens: int, outputs: int) -> Work:
+    """Two models' logits, and the gradient of one."""
+    return _work(cost, tokens, derivatives=1, heads=4, primals=2)
+
+
+def _forward_memory(batch: Batched, logits: float) -> float:
+    half, d, places = _units(batch)
+    f = batch.cost.config.intermediate_size / batch.model
+    layer = (3 * half + 8) * f + half * d
+    mixing = (4 + half) * places + 2 * half * d
+    return max(_tokens(batch) * max(layer, mixing), logits)
+
+
+def _tangent_memory(batch: Batched, logits: float) -> float:
+    half, d, places = _units(batch)
+    f = batch.cost.config.intermediate_size / batch.model
+    is_looped = batch.outputs >= 2 * _SIDE_BY_SIDE
+    s = _SIDE_BY_SIDE if is_looped else batch.outputs
+    wide = (4 + half) * places
+    layer = (4 * half + 8) * f + 4 * half * d + s * ((4 * half + 12) * f + half * d)
+    mixing = wide + 2 * half * d + s * (wide + half * d)
+    looped = 2 * kept_bytes(batch) if is_looped else 0
+    own = _tokens(batch) * max(layer, mixing) + looped
+    if batch.model > 1:
+        more = (s - 1) * (len(batch.cost.config.layers) + 1) * 10 * (f + d)
+        own = max(own, kept_bytes(batch) + _tokens(batch) * more + looped)
+    return max(own, logits)
+
+
+def _gradient_memory(batch: Batched, logits: float) -> float:
+    """Gradients of the sum over the rows of a batch, one for each output."""
+    sums = 4 * batch.outputs * batch.cost.num_theta
+    return kept_bytes(batch) + _forward_memory(batch, logits) + sums
+
+
+def _each_gradient_memory(batch: Batched, logits: float) -> float:
+    """The gradients of all rows of a batch, side by side."""
+    others = 4 * (batch.rows - 1) * batch.cost.num_theta
+    return _gradient_memory(batch, logits) + others
+
+
+def _one_gradient_memory(batch: Batched, logits: float) -> float:
+    """One row after the other, and what its gradient becomes."""
+    more = 8 * batch.cost.num_theta
+    return _gradient_memory(replace(batch, rows=1), logits / batch.rows) + more
+
+
+def _step_memory(batch: Batched, logits: float) -> float:
+    """Gradient and update; θ and moments are arguments."""
+    return _gradient_memory(batch, logits) + 4 * batch.cost.num_theta
+
+
+def kept_bytes(batch: Batched) -> float:
+    """Bytes that all layers keep for a VJP: what a forward pass writes."""
+    half, d, places = _units(batch)
+    config = batch.cost.config
+    f = config.intermediate_size / batch.model
+    v = 2 * config.num_kv_heads * config.head_dim / batch.model
+    layer = (7 * half + 4) * f + (1.4 * half + 12) * d + half * v + (half + 4) * places
+    return len(config.layers) * _tokens(batch) * layer
+
+
+def _units(batch: Batched) -> tuple[int, int, float]:
+    """Bytes of an activation, d, and the places that a token looks at, in all heads."""
+    config = batch.cost.config
+    places = config.num_heads / batch.model * batch.tokens
+    return batch.cost.bytes_each, config.hidden_size, places
+
+
+def _tokens(batch: Batched) -> int:
+    return batch.rows * batch.tokens
+
+
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("embedding", _forward, _forward_memory),
+        Program("loss", _value, _forward_memory, logits=2),
+        Program("kernel score", _directional, _tangent_memory, directions=1),
+        Program("kernel direction", _probe_gradient, _gradient_memory),
+        Program("loss product", _gradient, _tangent_memory, directions=1, logits=3),
+        Program("loss gradient", _gradient, _gradient_memory, logits=2),
+        Program("gradients", _gradient, _each_gradient_memory, directions=1, logits=2),
+        Program("sketch", _gradient, _one_gradient_memory, directions=2, logits=2),
+        Program("squared gradient", _gradient, _one_gradient_memory, logits=2),
+        Program("divergence", _divergence, _gradient_memory, directions=1, logits=3),
+        Program(STEP, _step, _step_memory, directions=2, logits=3),
+    )
+}

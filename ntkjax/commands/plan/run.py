@@ -1,0 +1,121 @@
+"""`ntkjax plan`: from settings to a plan, and to the change that makes it fit."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ntkjax.checkpoints.families.table import read_config
+from ntkjax.checkpoints.loading import locate_model, stored_dtype
+from ntkjax.checkpoints.text_encoder import text_encoder
+from ntkjax.commands.plan.changes import Change, smallest_change
+from ntkjax.commands.plan.costs.hardware import Hardware, named_hardware
+from ntkjax.commands.plan.costs.model_cost import BYTES, ModelCost
+from ntkjax.commands.plan.costs.roofline import Host
+from ntkjax.commands.plan.measure import measured_rates, require_here
+from ntkjax.commands.plan.plan import Plan, make_plan
+from ntkjax.commands.plan.selection import Selection
+from ntkjax.commands.plan.settings import PlanSettings, check_plan_settings
+from ntkjax.commands.plan.workload import SAMPLED, has_tokenizer, read_workload
+from ntkjax.commands.select.settings import check_select_settings, with_defaults
+from ntkjax.data.pool import open_pool
+from ntkjax.runs.model import resolve_lora
+from ntkjax.settings.template import template_options
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What `plan` found.
+
+    Attributes:
+        selection: What was planned.
+        hardware: Where.
+        plan: What it costs.
+        change: Where it does not fit: what makes it fit, if anything does.
+    """
+
+    selection: Selection
+    hardware: Hardware
+    plan: Plan
+    change: Change | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers, ready for JSON."""
+        facts = {
+            "fits": self.plan.fits,
+            "seconds": self.plan.seconds,
+            "bytes_per_device": self.plan.needs,
+            "hardware": asdict(self.hardware),
+            "workload": asdict(self.selection.workload),
+            "plan": asdict(self.plan),
+            "change": None,
+        }
+        if self.change is not None:
+            facts["change"] = {
+                "flags": self.change.flags,
+                "plan": asdict(self.change.plan),
+            }
+        return facts
+
+
+def run_plan(settings: PlanSettings) -> Planned:
+    """Plans a selection.
+
+    Raises:
+        InputError: For anything in flags, files or the model's config that cannot be.
+    """
+    check_plan_settings(settings)
+    resolved = with_defaults(settings)
+    assert isinstance(resolved, PlanSettings)
+    check_select_settings(resolved)
+    hardware = named_hardware(settings.hardware)
+    if settings.measure:
+        require_here(hardware)
+    folder = locate_model(settings.model, weights=settings.measure).folder
+    selection = read_selection(resolved, folder)
+    rates, host = None, Host()
+    if settings.measure:
+        rates = measured_rates(selection, folder)
+        host = _measured_host(selection, folder, host)
+    plan = make_plan(selection, hardware, rates, host)
+    change = None if plan.fits else smallest_change(selection, hardware)
+    return Planned(selection, hardware, plan, change)
+
+
+def read_selection(settings: PlanSettings, folder: Path) -> Selection:
+    """What is selected: the model's sizes, and those of the files."""
+    is_lora = settings.parameters == "lora"
+    lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
+    cost = ModelCost(read_config(folder).decoder, lora, _dtype(settings, folder))
+    return Selection(settings, cost, read_workload(settings, folder))
+
+
+def _dtype(settings: PlanSettings, folder: Path) -> str:
+    """The type of weights; `stored` without weights is what the config says."""
+    if settings.dtype != "stored":
+        return settings.dtype
+    if any(folder.glob("*.safetensors")):
+        return stored_dtype(folder).name
+    raw = json.loads((folder / "config.json").read_bytes())
+    found = raw.get("torch_dtype", raw.get("dtype"))
+    return found if found in BYTES else "float32"
+
+
+def _measured_host(selection: Selection, folder: Path, host: Host) -> Host:
+    """How fast this machine reads and tokenizes, where there are texts to read."""
+    settings = selection.settings
+    if not settings.pool or not has_tokenizer(folder):
+        return host
+    started = time.perf_counter()
+    pool = open_pool(settings.pool)
+    row_seconds = (time.perf_counter() - started) / len(pool)
+    encode = text_encoder(folder, settings.max_length, template_options(settings))
+    rows = np.arange(min(SAMPLED, len(pool)))
+    encode(pool.read(rows[:1]))
+    started = time.perf_counter()
+    tokens = sum(len(example.tokens) for example in encode(pool.read(rows)))
+    rate = tokens / (time.perf_counter() - started)
+    return replace(host, row_seconds=row_seconds, tokens_rate=rate)

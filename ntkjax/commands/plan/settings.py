@@ -1,0 +1,56 @@
+"""Settings of `ntkjax plan`: those of `ntkjax select`, and a machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.errors import InputError
+from ntkjax.settings.idle_flags import flag_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings(SelectSettings):
+    """What will a selection cost? The flags of `select`, and a machine.
+
+    Attributes:
+        target: The domain's examples; or give --num-target.
+        pool: The candidates; or give --num-pool.
+        out: Run directory of the selection. Nothing is written to it.
+        num_target: Domain examples, in place of --target; with it, only the first.
+        hardware: v5e-16, v5p-128, v6e-64, h100x8, h200x8, ... or cpu: this machine.
+        measure: Run some batches of every stage here, and plan with their rates.
+        num_pool: Candidates, in place of --pool.
+        tokens_per_example: Length of every example, in place of the files' own.
+        json: File for the numbers.
+    """
+
+    target: tuple[Path, ...] = ()
+    pool: tuple[Path, ...] = ()
+    out: Path = Path("run")
+    hardware: str = "cpu"
+    measure: bool = False
+    num_pool: int | None = None
+    tokens_per_example: int | None = None
+    json: Path | None = None
+
+
+def check_plan_settings(settings: PlanSettings) -> None:
+    """Raises `InputError` for a value that no plan can have."""
+    for name in ("num_pool", "tokens_per_example"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise InputError(f"{flag_of(name)} {value}: expected at least 1.")
+    if bool(settings.pool) == (settings.num_pool is not None):
+        raise InputError(
+            "--pool or --num-pool: give one of them, files or the number of candidates."
+        )
+    if not settings.target and settings.num_target is None:
+        raise InputError(
+            "--target or --num-target: give files, or the number of domain examples."
+        )
+    tokens, longest = settings.tokens_per_example, settings.max_length
+    if tokens is not None and tokens > longest:
+        raise InputError(
+            f"--tokens-per-example {tokens}: expected at most --max-length {longest}; "
+            "longer examples are cut."
+        )

@@ -1,0 +1,150 @@
+"""How many examples a selection reads, and how long they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from ntkjax.checkpoints.text_encoder import text_encoder
+from ntkjax.commands.plan.settings import PlanSettings
+from ntkjax.data.batches import bucket_edges
+from ntkjax.data.examples import Example, read_examples
+from ntkjax.data.pool import open_pool
+from ntkjax.errors import InputError
+from ntkjax.math.seeds import stream
+from ntkjax.settings.template import template_options
+
+
+SAMPLED = 512
+"""So many examples of each side are tokenized for their lengths."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths of examples.
+
+    Attributes:
+        shares: Padded lengths, ascending, and the share of examples of each.
+        mean: Tokens of an example on average, without padding.
+    """
+
+    shares: tuple[tuple[int, float], ...]
+    mean: float
+
+    @property
+    def longest(self) -> int:
+        """The longest padded length."""
+        return self.shares[-1][0]
+
+    @property
+    def commonest(self) -> int:
+        """The padded length of most tokens."""
+        return max(self.shares, key=lambda pair: pair[0] * pair[1])[0]
+
+    def merged(self, count: int, batch_size: int) -> "Lengths":
+        """As `count` examples are padded in batches: few ones join longer ones."""
+        shares, waiting = [], 0.0
+        for edge, share in self.shares:
+            waiting += share
+            if waiting * count >= batch_size or edge == self.longest:
+                shares.append((edge, waiting))
+                waiting = 0.0
+        return Lengths(tuple(shares), self.mean)
+
+    def of_longest(self, count: int) -> "Lengths":
+        """The longest of `count` examples: how a step of training is padded."""
+        shares, below, total = [], 0.0, 0.0
+        for edge, share in self.shares:
+            total = min(1.0, total + share)
+            shares.append((edge, total**count - below**count))
+            below = total
+        return Lengths(tuple(shares), self.mean)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What there is to compute with.
+
+    Attributes:
+        num_pool: Candidates.
+        num_target: Domain examples.
+        pool: Lengths of candidates.
+        target: Lengths of domain examples.
+    """
+
+    num_pool: int
+    num_target: int
+    pool: Lengths
+    target: Lengths
+
+    def of(self, side: str) -> Lengths:
+        """Lengths of the `pool` or the `target`."""
+        return self.pool if side == "pool" else self.target
+
+
+def read_workload(settings: PlanSettings, folder: Path) -> Workload:
+    """Counts the rows of files, and tokenizes some where there is a tokenizer.
+
+    Without files, or without a tokenizer, every example has `--tokens-per-example`
+    tokens, by default `--max-length`.
+
+    Raises:
+        InputError: If a file cannot be used, or has too few examples.
+    """
+    rng = np.random.default_rng(stream(settings.seed, "plan"))
+    pool_size, pool_sample = settings.num_pool or 0, []
+    if settings.pool:
+        pool = open_pool(settings.pool)
+        pool_size = len(pool)
+        drawn = rng.choice(pool_size, min(SAMPLED, pool_size), replace=False)
+        pool_sample = pool.read(np.sort(drawn))
+    target_size, target_sample = settings.num_target or 0, []
+    if settings.target:
+        target = read_examples(settings.target)
+        if target_size > len(target):
+            raise InputError(
+                f"--num-target {target_size}: there are only {len(target)} examples."
+            )
+        target = target[: target_size or None]
+        target_size, target_sample = len(target), target[:SAMPLED]
+    if settings.budget is not None and settings.budget > pool_size:
+        raise InputError(
+            f"--budget {settings.budget}: the pool has only {pool_size} examples; "
+            "choose fewer."
+        )
+    lengths = [
+        lengths_of(_tokens(settings, folder, sample), settings.max_length)
+        for sample in (pool_sample, target_sample)
+    ]
+    return Workload(pool_size, target_size, *lengths)
+
+
+def lengths_of(tokens: Int[np.ndarray, " n"], max_length: int) -> Lengths:
+    """The padded lengths of examples of so many tokens.
+
+    >>> lengths_of(np.array([100, 250]), 256).shares
+    ((112, 0.5), (256, 0.5))
+    """
+    edges = np.array(bucket_edges(max_length))
+    padded = edges[np.searchsorted(edges, tokens)]
+    values, counts = np.unique(padded, return_counts=True)
+    shares = zip(values.tolist(), (counts / len(tokens)).tolist(), strict=True)
+    return Lengths(tuple(shares), float(np.mean(tokens)))
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether the model's folder has a tokenizer."""
+    return (folder / "tokenizer.json").exists()
+
+
+def _tokens(
+    settings: PlanSettings, folder: Path, sample: Sequence[Example]
+) -> Int[np.ndarray, " n"]:
+    if settings.tokens_per_example is not None:
+        return np.array([settings.tokens_per_example])
+    if not sample or not has_tokenizer(folder):
+        return np.array([settings.max_length])
+    encode = text_encoder(folder, settings.max_length, template_options(settings))
+    return np.array([len(example.tokens) for example in encode(sample)])

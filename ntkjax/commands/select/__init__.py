@@ -1,0 +1,1 @@
+"""`ntkjax select`: the examples of a pool that help a domain."""

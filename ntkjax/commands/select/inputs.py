@@ -1,0 +1,198 @@
+"""What `ntkjax select` reads before it computes: files, checked, and their identity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntkjax.checkpoints.adapter import adapter_files
+from ntkjax.checkpoints.loading import model_files
+from ntkjax.checkpoints.text_encoder import TextEncoder, text_encoder
+from ntkjax.commands.select.result import NO_SOURCE
+from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.data.examples import Example, read_examples, text_of
+from ntkjax.data.pool import Pool, open_pool
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.errors import InputError
+from ntkjax.math.seeds import stream
+from ntkjax.models.lora import LoraSettings
+from ntkjax.runs.shared_run import hash_inputs
+from ntkjax.selection.methods.table import named_method
+from ntkjax.selection.pickers.quota import parse_quotas, require_known_sources
+from ntkjax.selection.pickers.table import named_picker
+from ntkjax.settings.template import template_options
+from ntkjax.store.run_directory import plain_values
+from ntkjax.training.plan import require_targets
+
+
+NOT_DECIDING = ("out", "shard", "stages", "devices")
+"""Settings that decide no number, and are no part of what a run is."""
+
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Files, read and checked.
+
+    Attributes:
+        folder: The model's folder.
+        encode: Examples to tokens.
+        examples: The domain.
+        aim: What the method looks at: the domain; for dualsft its validation examples.
+        warmup: What the warm-up trains on, tokenized; nothing without a warm-up.
+        pool: The candidates, on disk.
+        holdout: Evaluation examples; None where no file was given.
+    """
+
+    folder: Path
+    encode: TextEncoder
+    examples: list[Example]
+    aim: list[Example]
+    warmup: list[TokenizedExample]
+    pool: Pool
+    holdout: list[Example] | None
+
+
+def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
+    """Reads the domain and the holdout files, and checks every line of the pool.
+
+    Raises:
+        InputError: If a file cannot be used, or holds fewer examples than are asked
+            for.
+    """
+    encode = text_encoder(folder, settings.max_length, template_options(settings))
+    examples = _first(read_examples(settings.target), settings)
+    aim, rest = _aim(settings, examples)
+    _check_groups(settings, aim)
+    pool = open_pool(settings.pool)
+    if settings.budget is not None and settings.budget > len(pool):
+        raise InputError(
+            f"--budget {settings.budget}: {_names(settings.pool)} has only {len(pool)} "
+            "examples; choose fewer."
+        )
+    if settings.quotas:
+        _check_quotas(settings, pool)
+    if settings.method == "dualsft":
+        _refuse_overlap(aim, pool)
+    warmup = _warmup_examples(settings, rest, pool)
+    holdout = read_examples(settings.holdout) if settings.holdout else None
+    tokenized = encode(warmup) if warmup else []
+    require_targets(tokenized)
+    return Inputs(folder, encode, examples, aim, tokenized, pool, holdout)
+
+
+def identity_of(
+    settings: SelectSettings, lora: LoraSettings | None, folder: Path
+) -> tuple[dict, dict]:
+    """Resolved settings, and hashes of all inputs: they decide every number."""
+    files = {
+        "model": model_files(folder),
+        "target": list(settings.target),
+        "pool": list(settings.pool),
+    }
+    for name in ("holdout", "validation"):
+        if getattr(settings, name):
+            files[name] = list(getattr(settings, name))
+    if settings.adapter is not None:
+        files["adapter"] = adapter_files(settings.adapter)
+    hashes = hash_inputs(files)
+    plain = plain_values(settings, without=NOT_DECIDING)
+    return plain | {"lora": lora and plain_values(lora)}, hashes
+
+
+def _first(examples: list[Example], settings: SelectSettings) -> list[Example]:
+    number = settings.num_target
+    if number is None:
+        return examples
+    if number > len(examples):
+        raise InputError(
+            f"--num-target {number}: {_names(settings.target)} has only "
+            f"{len(examples)} examples."
+        )
+    return examples[:number]
+
+
+def _aim(
+    settings: SelectSettings, examples: list[Example]
+) -> tuple[list[Example], list[Example]]:
+    """What the method looks at, and what is left of the domain for a warm-up."""
+    if settings.method != "dualsft":
+        return examples, examples
+    if settings.validation:
+        return read_examples(settings.validation), examples
+    share = settings.validation_share
+    number = round(share * len(examples))
+    if number == 0 or (number == len(examples) and settings.warmup == "target"):
+        left = "no example to take the validation gradient from"
+        left = left if number == 0 else "no example for the warm-up on the target"
+        raise InputError(
+            f"--validation-share {share}: leaves {left} out of {len(examples)}; choose "
+            "another share, or give --validation."
+        )
+    rng = np.random.default_rng(stream(settings.seed, "validation"))
+    chosen = np.zeros(len(examples), bool)
+    chosen[rng.permutation(len(examples))[:number]] = True
+    aim = [e for e, is_chosen in zip(examples, chosen, strict=True) if is_chosen]
+    rest = [e for e, is_chosen in zip(examples, chosen, strict=True) if not is_chosen]
+    return aim, rest
+
+
+def _check_groups(settings: SelectSettings, aim: Sequence[Example]) -> None:
+    """Where groups count they are named by every example, or by none if need be."""
+    method, picker = named_method(settings.method), settings.picker or "top"
+    needed = named_picker(picker).needs == "rankings" and not method.ranks_itself
+    without = [example for example in aim if example.group is None]
+    if not without or not (needed or method.uses_groups):
+        return
+    where = without[0].location
+    if needed:
+        raise InputError(
+            f'--picker {picker}: {where} has no field "group" (a string or an '
+            "integer); name the group of every target example, or use another picker."
+        )
+    if len(without) < len(aim):
+        raise InputError(
+            f'{where}: field "group" is missing, but other target examples have it; '
+            "name the group of every one, or of none."
+        )
+
+
+def _check_quotas(settings: SelectSettings, pool: Pool) -> None:
+    """Refuses a quota of a source that the pool does not have. Cost: reads the pool."""
+    starts = range(0, len(pool), _BLOCK)
+    blocks = (pool.read(range(s, min(s + _BLOCK, len(pool)))) for s in starts)
+    sources = dict.fromkeys(e.source or NO_SOURCE for block in blocks for e in block)
+    require_known_sources(parse_quotas(settings.quotas), list(sources))
+
+
+def _refuse_overlap(aim: Sequence[Example], pool: Pool) -> None:
+    """Refuses a validation example whose text, but for white space, is in the pool."""
+    words = lambda example: tuple(text_of(example).split())
+    known = {words(example): example for example in aim}
+    for start in range(0, len(pool), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(pool)))
+        for candidate in pool.read(rows):
+            same = known.get(words(candidate))
+            if same is not None:
+                raise InputError(
+                    f"{same.location}: the validation example {same.id!r} is also in "
+                    f"the pool ({candidate.location}); remove it from one of them."
+                )
+
+
+def _warmup_examples(
+    settings: SelectSettings, rest: list[Example], pool: Pool
+) -> list[Example]:
+    if settings.warmup == "target":
+        return rest
+    if settings.warmup == "none":
+        return []
+    number = max(1, round(settings.warmup_share * len(pool)))
+    rng = np.random.default_rng(stream(settings.seed, "warm-up pool"))
+    return pool.read(np.sort(rng.permutation(len(pool))[:number]))
+
+
+def _names(paths: tuple[Path, ...]) -> str:
+    return " + ".join(path.name for path in paths)

@@ -1,0 +1,64 @@
+"""What independent jobs leave in their run directory for `ntkjax merge`.
+
+    RUN/jobs/2-of-8.json    a job with --shard 2/8, and its --stages
+
+They claim no directory and decide nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.store.atomic import write_json
+from ntkjax.store.folders import make_folder
+from ntkjax.store.run_directory import read_json
+from ntkjax.store.run_path import RunPath, absolute, run_path
+from ntkjax.store.shards import parse_part
+
+
+FOLDER = "jobs"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a run.
+
+    Attributes:
+        part: Which part of the long passes it does, counted from 1.
+        parts: Of how many.
+        stages: Its `--stages`, absolute; None where they are in the run directory.
+    """
+
+    part: int
+    parts: int
+    stages: RunPath | None
+
+
+def note_job(settings: SelectSettings) -> None:
+    """Notes a job with `--shard`; the same part again replaces its note."""
+    part, parts = parse_part(settings.shard or "1/1")
+    stages = settings.stages
+    folder = settings.out / FOLDER
+    make_folder(folder)
+    note = {"stages": None if stages is None else str(absolute(stages))}
+    write_json(folder / f"{part}-of-{parts}.json", note)
+
+
+def jobs_of(run: Path) -> list[Job]:
+    """The jobs that a run directory knows of.
+
+    Raises:
+        InputError: If a note is damaged.
+    """
+    jobs = []
+    for path in sorted((run / FOLDER).glob("*-of-*.json")):
+        part, parts = parse_part(path.stem.replace("-of-", "/"))
+        stages = read_json(path)["stages"]
+        jobs.append(Job(part, parts, None if stages is None else run_path(stages)))
+    return jobs
+
+
+def common_parts(jobs: list[Job]) -> int | None:
+    """Of how many parts all jobs are; None where they differ or are none."""
+    found = {job.parts for job in jobs}
+    return found.pop() if len(found) == 1 else None

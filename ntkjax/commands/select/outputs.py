@@ -1,0 +1,75 @@
+"""What a selection leaves of the model: the warmed-up θ, parameter scores, a mask."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax.numpy as jnp
+
+from ntkjax.checkpoints.adapter import CONFIG, write_adapter
+from ntkjax.checkpoints.checkpoint import SINGLE
+from ntkjax.checkpoints.full import write_full_model
+from ntkjax.checkpoints.mask import MaskFacts, theta_hash, write_mask
+from ntkjax.checkpoints.parameter_scores import write_parameter_scores
+from ntkjax.models.language_model import LanguageModel
+from ntkjax.notation import Theta
+from ntkjax.selection.problem import Scored
+from ntkjax.store.atomic import beside_of
+from ntkjax.store.run_path import RunPath
+
+
+ADAPTER, MODEL = "adapter", "model"
+SCORES, MASK = "parameters.safetensors", "mask.safetensors"
+
+
+def publish_theta(
+    out: RunPath, theta: Theta, model: LanguageModel, base_name: str, source: Path
+) -> None:
+    """Writes θ once, as an adapter or as a whole model; the first of several jobs wins.
+
+    Args:
+        out: Run directory.
+        theta: At the end of the warm-up.
+        model: The model.
+        base_name: What the user called it.
+        source: Its folder.
+    """
+    if model.lora is not None:
+        write = lambda path: write_adapter(path, theta, model, base_name)
+        _once(out / ADAPTER, CONFIG, write)
+        return
+    dtype = jnp.float32
+    write = lambda path: write_full_model(path, theta, source, dtype)
+    _once(out / MODEL, SINGLE, write)
+
+
+def write_parameters(
+    out: RunPath, scored: Scored, model: LanguageModel, start: Theta, model_hash: str
+) -> None:
+    """Writes scores of parameters and a mask, where the method has them."""
+    facts = MaskFacts(model_hash, model.lora, theta_hash(start))
+    if scored.parameters is not None:
+        write_parameter_scores(out / SCORES, scored.parameters, facts)
+    if scored.mask is not None:
+        write_mask(out / MASK, scored.mask, facts)
+
+
+def _once(path: RunPath, last: str, write: Callable[[RunPath], None]) -> None:
+    """Lets `write` fill a folder that appears in one step.
+
+    In a bucket it is whole when the file called `last` is there, which `write` writes
+    at the end.
+    """
+    if (path / last).exists():
+        return
+    if not isinstance(path, Path):
+        write(path)
+        return
+    beside = beside_of(path)
+    write(beside)
+    try:
+        beside.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
+        shutil.rmtree(beside)

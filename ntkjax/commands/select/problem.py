@@ -1,0 +1,59 @@
+"""What a method of selection is given, from the settings and files of a run."""
+
+from ntkjax.commands.select.choice import Choice
+from ntkjax.commands.select.inputs import Inputs
+from ntkjax.commands.select.pool_passes import PoolCandidates
+from ntkjax.commands.select.settings import SelectSettings, method_options
+from ntkjax.models.language_model import LanguageModel
+from ntkjax.passes.run_pass import Batching
+from ntkjax.runs.model import Prepared
+from ntkjax.selection.problem import Problem, Prospect, Snapshot
+
+
+def prospect_of(
+    settings: SelectSettings, model: LanguageModel, inputs: Inputs
+) -> Prospect:
+    """What is known before any work."""
+    return Prospect(
+        model,
+        inputs.encode.vocab_size,
+        method_options(settings),
+        settings.seed,
+        has_moments=settings.warmup != "none",
+    )
+
+
+def problem_of(
+    settings: SelectSettings,
+    prepared: Prepared,
+    snapshots: tuple[Snapshot, ...],
+    inputs: Inputs,
+    candidates: PoolCandidates,
+) -> Problem:
+    """The problem of choosing from these candidates."""
+    batching = Batching(
+        settings.pooling,
+        settings.batch_size,
+        settings.max_length,
+        prepared.mesh,
+        settings.length_normalize,
+    )
+    groups = tuple(e.group for e in inputs.aim if e.group is not None)
+    if len(groups) < len(inputs.aim):  # then they count for nothing
+        groups = ()
+    choice = Choice(settings, candidates)
+    return Problem(
+        model=prepared.model,
+        start=prepared.theta,
+        snapshots=snapshots,
+        target=tuple(inputs.aim),
+        target_tokens=tuple(inputs.encode(inputs.aim)),
+        groups=groups or None,
+        candidates=candidates,
+        batching=batching,
+        vocab_size=inputs.encode.vocab_size,
+        options=method_options(settings),
+        seed=settings.seed,
+        pick=choice.pick,
+        about=choice.about,
+    )

@@ -1,0 +1,258 @@
+"""`ntkjax select`: the examples of a pool that help a domain, chosen and written down.
+
+    warm-up → shortlist → scores → picker and budget
+
+A killed run goes on where it was, and ends with the same bits. What the passes find is
+kept under `stages`, where other methods and budgets find it again.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from ntkjax.commands.select.choice import Choice
+from ntkjax.commands.select.facts import run_facts
+from ntkjax.commands.select.inputs import Inputs, identity_of, read_inputs
+from ntkjax.commands.select.job_notes import note_job
+from ntkjax.commands.select.outputs import publish_theta, write_parameters
+from ntkjax.commands.select.pool_passes import PoolCandidates, Stages
+from ntkjax.commands.select.problem import problem_of, prospect_of
+from ntkjax.commands.select.result import Selection, write_scores
+from ntkjax.commands.select.settings import (
+    SHORTLIST_FACTOR,
+    SelectSettings,
+    check_select_settings,
+    with_defaults,
+)
+from ntkjax.commands.select.warmup import no_warm_up, warm_up
+from ntkjax.data.templates import DEFAULT_TEMPLATE
+from ntkjax.devices import processes
+from ntkjax.devices.teams import Team
+from ntkjax.math.seeds import stream
+from ntkjax.models.lora import LoraSettings
+from ntkjax.reports.selection.page import write_selection_page
+from ntkjax.runs.ledger import Ledger
+from ntkjax.runs.model import Prepared, prepare, resolve_lora
+from ntkjax.runs.pinned_model import model_facts, pinned_model
+from ntkjax.runs.shared_run import (
+    is_finished,
+    open_shared_run,
+    result_of_first,
+)
+from ntkjax.selection.embedding_pass import embedded
+from ntkjax.selection.methods.table import Method, named_method
+from ntkjax.selection.pickers.table import named_picker
+from ntkjax.selection.problem import Problem, Rankings, Scored, Snapshot
+from ntkjax.selection.ranking import ranking
+from ntkjax.selection.shortlist import shortlist
+from ntkjax.settings.template import template_options
+from ntkjax.store.atomic import write_atomically, write_json
+from ntkjax.store.run_directory import (
+    add_to_manifest,
+    plain_values,
+    read_json,
+    require_writable,
+)
+from ntkjax.store.run_path import absolute
+from ntkjax.store.shards import NO_PART, parse_part
+
+
+RESULT = "selection.json"
+
+
+@dataclass(frozen=True)
+class SelectRun:
+    """What a run found.
+
+    Attributes:
+        result: Content of `selection.json`.
+        reused: Whether a finished run of the same settings was found.
+    """
+
+    result: dict
+    reused: bool
+
+
+def run_select(settings: SelectSettings, *, computes: bool = True) -> SelectRun:
+    """Chooses, and writes the run directory. A finished one is read again.
+
+    Args:
+        settings: Of the run.
+        computes: Whether long passes are done here, or must all be there.
+
+    Raises:
+        InputError: For anything in flags, files, model or adapter that cannot be used.
+        Unfinished: With `--shard`, when other jobs have shards to write still; without
+            `computes`, when anything is missing.
+    """
+    settings = with_defaults(settings)
+    check_select_settings(settings)
+    out = settings.out
+    ledger = Ledger(out / "metrics.jsonl")
+    found_model = pinned_model(settings.model, out)
+    folder = found_model.folder
+    is_lora = settings.parameters == "lora"
+    lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
+    inputs = read_inputs(settings, folder)
+    identity = identity_of(settings, lora, folder)
+    if is_finished(out / RESULT):
+        open_shared_run(out, *identity)
+        return SelectRun(read_json(out / RESULT), reused=True)
+    prepared = _load(settings, lora, inputs)
+    model, start = prepared.model, prepared.theta
+    method = named_method(settings.method)
+    method.check(prospect_of(settings, model, inputs))
+    team = Team(prepared.mesh) if processes.is_joined() else None
+    part = _part(settings, team) if computes else NO_PART
+    stages = _stages(settings, lora, identity[1], part, team)
+    # Not before: a slip in a flag must not claim it.
+    open_shared_run(out, *identity, model_facts(found_model, model))
+    if settings.shard is not None and processes.is_first():
+        note_job(settings)
+    ledger.book("load")
+    snapshots, history = _warmed_up(settings, prepared, inputs, stages)
+    is_first = processes.is_first()
+    if is_first and (snapshots[-1].num_steps or model.lora is not None):
+        publish_theta(out, snapshots[-1].theta, model, found_model.id, inputs.folder)
+    ledger.book("warm-up")
+    decides = {"pool": identity[1]["pool"], "batch_size": settings.batch_size}
+    candidates = PoolCandidates(inputs.pool, inputs.encode, stages, decides)
+    problem = problem_of(settings, prepared, snapshots, inputs, candidates)
+    found, scored = _choose(settings, method, problem, candidates, ledger)
+    if not is_first:
+        return SelectRun(result_of_first(out / RESULT), reused=False)
+    write_scores(inputs.pool, found, out / "scores.parquet")
+    suffix = "parquet" if inputs.pool.is_parquet else "jsonl"
+    inputs.pool.write_rows(found.selected, out / f"selected.{suffix}")
+    write_parameters(out, scored, model, start, identity[1]["model"])
+    result = run_facts(settings, inputs, found, scored, history, candidates)
+    ledger.book("report")
+    result["stages"] = ledger.stages()
+    add_to_manifest(out, {"command": "select", **_manifest(result)})
+    write_atomically(
+        out / "report.html", lambda path: write_selection_page(result, path)
+    )
+    write_json(out / RESULT, result)  # last: it marks the run as finished
+    return SelectRun(result, reused=False)
+
+
+def _choose(
+    settings: SelectSettings,
+    method: Method,
+    problem: Problem,
+    candidates: PoolCandidates,
+    ledger: Ledger,
+) -> tuple[Selection, Scored]:
+    """What is chosen from the whole pool, and what the method said of the scored."""
+    votes, scored_rows = None, candidates
+    if settings.shortlist == "vote":
+        neighbors = settings.neighbors or problem.about()
+        votes = embedded(problem, settings.embedding).votes(neighbors)
+        size = settings.shortlist_size or SHORTLIST_FACTOR * problem.about()
+        scored_rows = candidates.limited_to(shortlist(votes, size))
+        pick = Choice(settings, scored_rows).pick
+        problem = replace(problem, candidates=scored_rows, pick=pick)
+        ledger.book("embeddings and vote")
+    scored = method.score(problem)
+    rankings = _rankings(settings, method, problem, scored)
+    ledger.book("scores")
+    order, number = Choice(settings, scored_rows).order(scored, rankings)
+    ledger.book("picker")
+    rows = scored_rows.rows
+    found = Selection(
+        tokens=candidates.lengths(),
+        votes=votes,
+        scored=rows,
+        scores=scored.scores,
+        order=rows[order],
+        selected=rows[order[:number]],
+    )
+    return found, scored
+
+
+def _part(settings: SelectSettings, team: Team | None) -> tuple[int, int]:
+    """Which part of the long passes is ours, counted from 1, and of how many."""
+    if team is not None:
+        return team.part
+    return (1, 1) if settings.shard is None else parse_part(settings.shard)
+
+
+def _load(
+    settings: SelectSettings, lora: LoraSettings | None, inputs: Inputs
+) -> Prepared:
+    """The model, and θ before the warm-up."""
+    return prepare(
+        inputs.folder,
+        lora,
+        settings.adapter,
+        dtype=settings.dtype,
+        seed=settings.seed,
+        devices=settings.devices,
+        apart=True,
+    )
+
+
+def _stages(
+    settings: SelectSettings,
+    lora: LoraSettings | None,
+    hashes: dict[str, str],
+    part: tuple[int, int],
+    team: Team | None,
+) -> Stages:
+    """Where stages are kept, and what decides all of them.
+
+    Raises:
+        InputError: If `--stages` cannot be written.
+    """
+    decides = {
+        "model": hashes["model"],
+        "lora": lora and plain_values(lora),
+        "dtype": settings.dtype,
+        "max_length": settings.max_length,
+    }
+    template = template_options(settings)
+    if template != DEFAULT_TEMPLATE:
+        decides["template"] = plain_values(template)
+    run = hashlib.sha256(str(absolute(settings.out)).encode()).hexdigest()[:8]
+    folder = settings.out / "stages"
+    if settings.stages is not None:
+        folder = settings.stages
+        require_writable(folder, "--stages")
+    return Stages(folder, decides, settings.rows_per_shard, part, run, team)
+
+
+def _warmed_up(
+    settings: SelectSettings,
+    prepared: Prepared,
+    inputs: Inputs,
+    stages: Stages,
+) -> tuple[tuple[Snapshot, ...], list[dict]]:
+    """Snapshots of the warm-up, and the history of its losses."""
+    if settings.warmup == "none":
+        return (no_warm_up(prepared.theta),), []
+    return warm_up(
+        stages,
+        prepared.model,
+        prepared.theta,
+        inputs.warmup,
+        settings.training,
+        seed=stream(settings.seed, "warm-up"),
+        max_length=settings.max_length,
+        mesh=prepared.mesh,
+    )
+
+
+def _rankings(
+    settings: SelectSettings, method: Method, problem: Problem, scored: Scored
+) -> Rankings | None:
+    """The method's own rankings, or one for each group of the target."""
+    if named_picker(settings.picker or "top").needs != "rankings":
+        return None
+    if scored.rankings is not None:
+        return scored.rankings
+    groups = [problem.limited_to(rows) for rows in problem.group_rows().values()]
+    return tuple(ranking(method.score(group).scores) for group in groups)
+
+
+def _manifest(result: dict) -> dict:
+    names = ("versions", "device", "precision", "seed", "num_cut", "stages")
+    return {name: result[name] for name in names}

@@ -1,0 +1,282 @@
+"""Settings of `ntkjax select`, and the checks that need no file."""
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from ntkjax.data.batches import POOLINGS
+from ntkjax.data.templates import DEFAULT_TEMPLATE
+from ntkjax.errors import InputError
+from ntkjax.runs.model import DTYPES, PARAMETERS, LoraOptions
+from ntkjax.selection.masks import is_asked_for
+from ntkjax.selection.methods.table import METHODS, Method, named_method
+from ntkjax.selection.options import (
+    DsirOptions,
+    DualsftOptions,
+    FisherOptions,
+    LessOptions,
+    MaskOptions,
+    MethodOptions,
+    SketchOptions,
+    check_method_options,
+)
+from ntkjax.selection.pickers.table import named_picker, parse_quotas, require
+from ntkjax.settings.devices import (
+    DeviceOptions,
+    Devices,
+    check_device_options,
+)
+from ntkjax.settings.idle_flags import flag_of, refuse_idle
+from ntkjax.settings.run_path_flag import RunPathFlag
+from ntkjax.settings.template import check_template
+from ntkjax.store.bucket import require_reachable
+from ntkjax.store.shards import parse_part
+from ntkjax.training.settings import TrainingSettings, check_training_settings
+
+
+WARMUPS = ("target", "pool", "none")
+SHORTLISTS = ("vote", "none")
+SHORTLIST_FACTOR = 4
+"""M = 4 N: the shortlist has four candidates for each that is chosen."""
+
+
+@dataclass(frozen=True)
+class SelectSettings:
+    """Which examples of a large pool help a small domain?
+
+    Attributes:
+        model: Hugging Face folder, hub id (owner/name or owner/name@revision), or
+            `embedded`.
+        target: The domain's examples: JSON lines or Parquet, one file or more.
+        pool: The candidates, the same way. They stay on disk.
+        out: Run directory to write, local or gs://BUCKET/FOLDER.
+        method: How candidates are scored; the list stands below.
+        picker: How the chosen are taken from the scores; the list stands below.
+            Default: the method's.
+        budget: Examples to choose.
+        budget_tokens: Tokens to choose, in place of examples: the longest prefix of the
+            ranking that fits.
+        reverse: Choose the lowest scores, as a control.
+        quotas: Shares of sources for the picker quota, each SOURCE=SHARE. Default:
+            those of the pool.
+        num_target: Take only the first so many domain examples.
+        holdout: Evaluation files; chosen examples that repeat them are reported.
+        validation: Files from which dualsft takes its validation gradient, in place of
+            the target.
+        validation_share: Without --validation: the share of the target that dualsft
+            takes it from, drawn at random and left out of the warm-up.
+        max_length: Longest example in tokens; longer ones are cut.
+        template: How examples become text: plain (prompt, line feed, response), chat
+            (the tokenizer's own template), or auto: chat for records with messages.
+        train_on: Which answers of a chat are targets: all, or the last.
+        template_date: What a chat template is told when it asks for today's date.
+        warmup: Fine-tune first on the target, on a part of the pool, or not (none).
+            Default: the method's.
+        warmup_share: Share of the pool for the warm-up on it, drawn at random.
+        training: Of the warm-up.
+        parameters: What gradients are taken of: lora (an adapter) or full (all
+            weights).
+        lora: The adapter, where --adapter gives none.
+        adapter: Folder of a PEFT LoRA adapter to start from. Default: a fresh one.
+        shortlist: Score the candidates that the domain's nearest-neighbor vote
+            prefers (vote), or all of them (none). Default: the method's.
+        shortlist_size: M. Default: four times the budget. It is also how many of the
+            highest scores the picker facility-location chooses from.
+        neighbors: K, the candidates that each domain example votes for. Default: the
+            budget.
+        embedding: What an embedding averages: all tokens, the response's, the last
+            one, or all tokens weighted by position (weighted).
+        kernel: summed, exact, spectral_4, random_16, deflated_4_12, centered, ...
+        pooling: What the kernel's h̄ averages: as for embedding.
+        length_normalize: Means over tokens in kernels, or sums.
+        sketch: Short vectors in place of gradients.
+        less: Of the method less.
+        fisher: Of the method fisher, and of dualsft's curvature.
+        dsir: Of the method dsir.
+        dualsft: Of the method dualsft.
+        mask: Of the method dualsft: the parameters that are worth training.
+        batch_size: Candidates computed side by side on all devices together.
+        rows_per_shard: Candidates per file of results: what a kill loses at most.
+        stages: Folder for what long passes find. Runs that share it compute what they
+            have in common once: other methods, other budgets. Default: in --out.
+        shard: Do part i of n of the long passes (i/n), as one of n jobs that share
+            --out. Afterwards the command without it finishes the run. Jobs that share
+            no disk have an --out each; `ntkjax merge` joins them.
+        seed: Decides a fresh adapter, the warm-up's order, probes and all draws.
+        dtype: Type of frozen weights and activations: float32, bfloat16, float16, or
+            stored (that of the files).
+        devices: How the devices share the work.
+    """
+
+    model: str
+    target: tuple[Path, ...]
+    pool: tuple[Path, ...]
+    out: RunPathFlag
+    method: str = "ntk"
+    picker: str | None = None
+    budget: int | None = None
+    budget_tokens: int | None = None
+    reverse: bool = False
+    quotas: tuple[str, ...] = ()
+    num_target: int | None = None
+    holdout: tuple[Path, ...] = ()
+    validation: tuple[Path, ...] = ()
+    validation_share: float = 1.0
+    max_length: int = 256
+    template: str = "auto"
+    train_on: str = "all"
+    template_date: str = DEFAULT_TEMPLATE.date
+    warmup: str | None = None
+    warmup_share: float = 0.05
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    parameters: str = "lora"
+    lora: LoraOptions = field(default_factory=LoraOptions)
+    adapter: Path | None = None
+    shortlist: str | None = None
+    shortlist_size: int | None = None
+    neighbors: int | None = None
+    embedding: str = "all"
+    kernel: str = "summed"
+    pooling: str = "all"
+    length_normalize: bool = True
+    sketch: SketchOptions = field(default_factory=SketchOptions)
+    less: LessOptions = field(default_factory=LessOptions)
+    fisher: FisherOptions = field(default_factory=FisherOptions)
+    dsir: DsirOptions = field(default_factory=DsirOptions)
+    dualsft: DualsftOptions = field(default_factory=DualsftOptions)
+    mask: MaskOptions = field(default_factory=MaskOptions)
+    batch_size: int = 32
+    rows_per_shard: int = 1024
+    stages: RunPathFlag | None = None
+    shard: str | None = None
+    seed: int = 0
+    dtype: str = "float32"
+    devices: Devices = field(default_factory=DeviceOptions)
+
+
+def with_defaults(settings: SelectSettings) -> SelectSettings:
+    """The settings with what depends on the method filled in.
+
+    Raises:
+        InputError: If there is no such method.
+    """
+    method = named_method(settings.method)
+    names = ("picker", "warmup", "shortlist")
+    chosen = {name: getattr(settings, name) or getattr(method, name) for name in names}
+    return replace(settings, **chosen)
+
+
+def method_options(settings: SelectSettings) -> MethodOptions:
+    """The settings that methods know of."""
+    names = [field.name for field in fields(MethodOptions)]
+    return MethodOptions(**{name: getattr(settings, name) for name in names})
+
+
+def check_select_settings(settings: SelectSettings) -> None:
+    """Raises `InputError` for a value that no run can have.
+
+    Args:
+        settings: After `with_defaults`.
+    """
+    check_template(settings)
+    check_device_options(settings.devices)
+    require_reachable(settings.out, "--out")
+    if (settings.budget is None) == (settings.budget_tokens is None):
+        raise InputError(
+            "--budget or --budget-tokens: give one of them, the number of examples or "
+            "of tokens to choose."
+        )
+    for name in _POSITIVE:
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise InputError(f"{flag_of(name)} {value}: expected at least 1.")
+    for name, known in _CHOICES.items():
+        value = getattr(settings, name)
+        if value not in known:
+            raise InputError(f"--{name} {value}: expected one of {', '.join(known)}.")
+    for name in ("warmup_share", "validation_share"):
+        value = getattr(settings, name)
+        if not 0 < value <= 1:
+            raise InputError(f"{flag_of(name)} {value}: expected above 0, at most 1.")
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+    if settings.shard is not None:
+        parse_part(settings.shard)
+    method = named_method(settings.method)
+    _check_picker(settings, method)
+    _check_shortlist_size(settings)
+    check_method_options(method_options(settings))
+    check_training_settings(settings.training, "training.")
+    _check_idle(settings)
+
+
+_POSITIVE = (
+    "budget",
+    "budget_tokens",
+    "num_target",
+    "shortlist_size",
+    "neighbors",
+    "batch_size",
+    "rows_per_shard",
+)
+_CHOICES = {
+    "warmup": WARMUPS,
+    "shortlist": SHORTLISTS,
+    "embedding": POOLINGS,
+    "pooling": POOLINGS,
+    "parameters": PARAMETERS,
+    "dtype": tuple(DTYPES),
+}
+
+
+def _check_picker(settings: SelectSettings, method: Method) -> None:
+    picker = named_picker(settings.picker or method.picker)
+    parse_quotas(settings.quotas)
+    if settings.reverse and picker.name not in ("top", "quota"):
+        raise InputError(
+            f"--reverse: the picker {picker.name} has no reverse; use --picker top or "
+            "quota."
+        )
+    having = [m.name for m in METHODS.values() if picker.needs in m.gives]
+    require(picker, method.gives, method.name, having)
+
+
+def _check_shortlist_size(settings: SelectSettings) -> None:
+    size, budget = settings.shortlist_size, settings.budget
+    if size is not None and budget is not None and size < budget:
+        raise InputError(
+            f"--shortlist-size {size}: expected at least --budget {budget}."
+        )
+
+
+_COUNTS_WITH = {
+    "kernel": {"method": ("ntk",)},
+    "pooling": {"method": ("ntk",)},
+    "length_normalize": {"method": ("ntk",)},
+    "less": {"method": ("less",)},
+    "sketch": {"method": ("less", "cosine")},
+    "fisher": {"method": ("fisher", "dualsft")},
+    "dsir": {"method": ("dsir",)},
+    "dualsft": {"method": ("dualsft",)},
+    "mask": {"method": ("dualsft",)},
+    "validation": {"method": ("dualsft",)},
+    "validation_share": {"method": ("dualsft",)},
+    "embedding": {"method": ("embedding", "vote"), "shortlist": ("vote",)},
+    "neighbors": {"method": ("vote",), "shortlist": ("vote",)},
+    "shortlist_size": {"picker": ("facility-location",), "shortlist": ("vote",)},
+    "quotas": {"picker": ("quota",)},
+    "warmup_share": {"warmup": ("pool",)},
+    "training": {"warmup": ("target", "pool")},
+    "lora": {"parameters": ("lora",)},
+    "adapter": {"parameters": ("lora",)},
+}
+"""Flags and groups, and the settings with which they count; see `refuse_idle`."""
+
+
+def _check_idle(settings: SelectSettings) -> None:
+    refuse_idle(settings, _COUNTS_WITH)
+    if settings.mask != MaskOptions() and not is_asked_for(settings.mask):
+        raise InputError(
+            "--mask.share or --mask.budget: give one of them, or no flag of --mask."
+        )
+    if settings.validation and settings.validation_share != 1:
+        raise InputError("--validation-share says nothing with --validation.")

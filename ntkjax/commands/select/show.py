@@ -1,0 +1,72 @@
+"""Prints what `ntkjax select` chose, and what it can choose by."""
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+
+from ntkjax.commands.select.pool_passes import Unfinished
+from ntkjax.commands.select.run import SelectRun, run_select
+from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.reports.selection.tables import selection_summary
+from ntkjax.selection.methods.table import METHODS
+from ntkjax.selection.pickers.table import PICKERS
+from ntkjax.store.run_path import RunPath
+
+
+def select(settings: SelectSettings) -> int:
+    """Runs the selection; prints the summary and where the files are."""
+    try:
+        run = run_select(settings)
+    except Unfinished as part:
+        _print_line(
+            f"{part.what}: this job's shards are written; {part.missing} of "
+            f"{part.total} are left to other jobs. Run the same command again when "
+            "they are done, or `ntkjax merge` where each job has its own --out."
+        )
+        return 0
+    print_selection(run, settings.out)
+    return 0
+
+
+def print_selection(run: SelectRun, out: RunPath) -> None:
+    """Prints the summary of a finished run, and where its report is."""
+    console = Console()
+    if console.width < 80:
+        console = Console(width=80)
+    console.print(selection_summary(run.result))
+    again = " (finished before with the same settings; read again)" * run.reused
+    _print_line(f"\nreport: {out / 'report.html'}{again}")
+
+
+def _print_line(line: str) -> None:
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def choices() -> Group:
+    """The methods, the pickers, and what depends on the method, for `--help`."""
+    methods = _listing("--method", "score")
+    for method in METHODS.values():
+        methods.add_row(method.name, method.summary)
+    pickers = _listing("--picker", "takes")
+    for picker in PICKERS.values():
+        pickers.add_row(picker.name, picker.summary)
+    flags = ("warmup", "shortlist", "picker")
+    defaults = [f"--{flag}: {_defaults(flag)}" for flag in flags]
+    return Group("", methods, "", pickers, "", "Defaults:", *defaults)
+
+
+def _defaults(name: str) -> str:
+    """A setting's default by method, the commonest last: `pool (less), else none`."""
+    methods: dict[str, list[str]] = {}
+    for method in METHODS.values():
+        methods.setdefault(getattr(method, name), []).append(method.name)
+    *others, (common, _) = sorted(methods.items(), key=lambda item: len(item[1]))
+    parts = [f"{value} ({', '.join(names)})" for value, names in others]
+    return ", ".join([*parts, f"else {common}"])
+
+
+def _listing(flag: str, what: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(flag, no_wrap=True)
+    table.add_column(what, overflow="fold")
+    return table

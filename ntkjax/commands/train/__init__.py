@@ -1,0 +1,1 @@
+"""`ntkjax train`: LoRA or all weights, fine-tuned."""

@@ -1,0 +1,1 @@
+"""Chats: messages, templates of tokenizers, and which tokens are targets."""

@@ -1,0 +1,1 @@
+"""Rows of files: JSON lines and Parquet, with the place of each row."""

@@ -1,0 +1,1 @@
+"""One program over many examples: batches, embeddings, sums, products, sketches."""

@@ -1,1 +1,0 @@
-"""Before a run: its memory, time and disk (`plan`), and self-checks (`doctor`)."""

@@ -1,0 +1,1 @@
+"""Flags that commands share: devices, template; YAML files; flags that say nothing."""

@@ -1,0 +1,104 @@
+import json
+import pathlib
+
+import jax
+import pytest
+
+from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
+from ntkjax.commands.plan.run import run_plan
+from ntkjax.commands.plan.settings import PlanSettings
+from ntkjax.commands.select.run import run_select
+from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.errors import InputError
+from ntkjax.training.settings import TrainingSettings
+from tests.commands.plan.problem import small_settings
+
+
+LLAMA = pathlib.Path(__file__).parents[3] / "examples" / "configs" / "llama-3-8b"
+LARGE = {"model": str(LLAMA), "num_pool": 10**6, "num_target": 200, "budget": 1000}
+
+
+def test_a_config_is_enough():
+    settings = PlanSettings(**LARGE, hardware="v5p-128", dtype="stored")
+    planned = run_plan(settings)
+    assert planned.plan.fits
+    assert planned.plan.weights == 2 * 8_030_261_248  # the config says bfloat16
+    assert planned.change is None
+    json.dumps(planned.as_dict())
+
+
+def test_what_does_not_fit_is_mended():
+    jax.clear_caches()  # what one of them compiled is no gift to the other
+    planned = run_plan(PlanSettings(**LARGE, hardware="v5e-16"))
+    assert not planned.plan.fits
+    assert planned.change is not None
+    assert planned.change.plan.fits
+    found = json.loads(json.dumps(planned.as_dict()))
+    assert found["change"]["flags"] == planned.change.flags
+    assert found["fits"] is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hardware": "abacus"}, "--hardware abacus: expected one of"),
+        ({"mesh": "data=3,model=1", "hardware": "v5e-4"}, "3 devices, but v5e-4 has 4"),
+        ({"budget": None}, "--budget or --budget-tokens"),
+        ({"method": "magic"}, "--method magic: expected one of"),
+        ({"hardware": "v5e-4", "measure": True}, "--measure: this machine computes"),
+    ],
+)
+def test_slips_end_in_one_line(changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        run_plan(small_settings(model=str(LLAMA), **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_a_config_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has no config"):
+        run_plan(small_settings(model=str(tmp_path), hardware="v5e-4"))
+
+
+@pytest.mark.slow
+def test_measured_plans_foretell_a_real_run(tmp_path):
+    """All stages together, within a factor of 2 either way; another load of the
+    machine between both may spoil one try, hardly two."""
+    factors = []
+    while len(factors) < 2 and not any(0.5 < factor < 2 for factor in factors):
+        factors.append(_real_over_planned(tmp_path / str(len(factors))))
+    assert 0.5 < factors[-1] < 2, factors
+
+
+def _real_over_planned(folder: pathlib.Path) -> float:
+    folder.mkdir()
+    files = {"pool": 600, "target": 20}
+    for name, count in files.items():
+        (folder / f"{name}.jsonl").write_text(_lines(name, count))
+    given = {
+        "model": str(EMBEDDED_MODEL),
+        "target": (folder / "target.jsonl",),
+        "pool": (folder / "pool.jsonl",),
+        "out": folder / "run",
+        "budget": 40,
+        "max_length": 128,
+        "training": TrainingSettings(steps=6),
+    }
+    jax.clear_caches()  # what one of them compiled is no gift to the other
+    planned = run_plan(PlanSettings(**given, hardware="cpu", measure=True)).plan
+    jax.clear_caches()
+    result = run_select(SelectSettings(**given)).result
+    stages = {row["stage"]: row["seconds"] for row in result["stages"]}
+    real = sum(stages[name] for name in ("warm-up", "embeddings and vote", "scores"))
+    own = [row for row in planned.stages if row.name not in ("load", "report")]
+    return real / sum(row.seconds for row in own)
+
+
+def _lines(name: str, count: int) -> str:
+    def words(row: int) -> str:
+        return " ".join(f"word {row * k % 97} of {name}" for k in range(3 + row % 9))
+
+    rows = (
+        {"id": f"{name}{row}", "prompt": words(row), "response": words(row + 5)}
+        for row in range(count)
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)

@@ -1,0 +1,24 @@
+import pytest
+
+from ntkjax.commands.plan.settings import check_plan_settings
+from ntkjax.errors import InputError
+from tests.commands.plan.problem import small_settings
+
+
+def test_counts_take_the_place_of_files():
+    check_plan_settings(small_settings())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_pool": None}, "--pool or --num-pool: give one"),
+        ({"num_target": None}, "--target or --num-target: give files"),
+        ({"num_pool": 0}, "--num-pool 0: expected at least 1"),
+        ({"tokens_per_example": 0}, "--tokens-per-example 0: expected at least 1"),
+        ({"tokens_per_example": 300}, "expected at most --max-length 256"),
+    ],
+)
+def test_slips_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        check_plan_settings(small_settings(**changes))

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from ntkjax.checkpoints.text_encoder import text_encoder
+from ntkjax.commands.plan.workload import Lengths, lengths_of, read_workload
+from ntkjax.data.examples import read_examples
+from ntkjax.errors import InputError
+from tests.commands.plan.problem import small_settings
+from tests.commands.world import build_world
+
+
+def test_lengths_are_padded_as_batches_are():
+    found = lengths_of(np.array([100, 250, 250, 256]), 256)
+    assert found.shares == ((112, 0.25), (256, 0.75))
+    assert (found.longest, found.mean) == (256, 214)
+    assert found.commonest == 256
+
+
+def test_few_examples_join_longer_ones():
+    lengths = Lengths(((16, 0.1), (32, 0.6), (64, 0.3)), 20.0)
+    assert lengths.merged(100, 10) == lengths
+    assert lengths.merged(50, 8).shares == ((32, 0.7), (64, 0.3))
+    assert lengths.merged(5, 8).shares == ((64, 1.0),)
+
+
+def test_a_step_is_as_long_as_its_longest():
+    found = Lengths(((16, 0.5), (32, 0.5)), 20.0).of_longest(3)
+    assert found.shares == ((16, 0.125), (32, 0.875))
+
+
+def test_without_files_the_flags_count(tmp_path):
+    found = read_workload(small_settings(max_length=100), tmp_path)
+    assert (found.num_pool, found.num_target) == (100, 5)
+    assert found.pool.shares == ((100, 1.0),)
+    found = read_workload(small_settings(tokens_per_example=30), tmp_path)
+    assert found.pool.mean == 30
+
+
+def test_files_are_counted_and_tokenized(tmp_path):
+    world = build_world(tmp_path)
+    settings = small_settings(
+        pool=(world.candidates,),
+        num_pool=None,
+        target=(world.queries,),
+        num_target=7,
+        max_length=24,
+    )
+    found = read_workload(settings, world.model)
+    assert (found.num_pool, found.num_target) == (30, 7)
+    encode = text_encoder(world.model, 24)
+    tokens = [len(e.tokens) for e in encode(read_examples((world.candidates,)))]
+    assert found.pool == lengths_of(np.array(tokens), 24)
+    (world.model / "tokenizer.json").unlink()
+    assert read_workload(settings, world.model).pool.mean == 24
+
+
+def test_too_few_rows_are_refused(tmp_path):
+    world = build_world(tmp_path)
+    with pytest.raises(InputError, match="the pool has only 100"):
+        read_workload(small_settings(budget=101), tmp_path)
+    few = small_settings(target=(world.queries,), num_target=21)
+    with pytest.raises(InputError, match="--num-target 21: there are only 20"):
+        read_workload(few, world.model)

@@ -1,0 +1,67 @@
+"""Facts of a run, made from parts; whole runs are in `test_select`."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ntkjax.commands.select.facts import run_facts
+from ntkjax.commands.select.inputs import read_inputs
+from ntkjax.commands.select.pool_passes import PoolCandidates, Stages
+from ntkjax.commands.select.result import Selection
+from ntkjax.selection.problem import Scored
+from tests.commands.select.problem import (
+    NUM_POOL,
+    NUM_TARGET,
+    settings_of,
+    write_problem,
+)
+from tests.commands.world import write_records
+
+
+@pytest.fixture
+def facts(world, tmp_path):
+    """Function (history, changes) ↦ the facts of a run that chose the first four."""
+    write_problem(world)
+
+    def facts(history=(), **changes):
+        settings = settings_of(world, **changes)
+        inputs = read_inputs(settings, world.model)
+        stages = Stages(tmp_path / "stages", {}, 10)
+        candidates = PoolCandidates(inputs.pool, inputs.encode, stages, {})
+        scores = np.arange(NUM_POOL, 0, -1.0)
+        rows = np.arange(NUM_POOL)
+        tokens = candidates.lengths()
+        found = Selection(tokens, None, rows, scores, rows, rows[:4])
+        scored = Scored(scores, facts={"noted": 1})
+        return run_facts(settings, inputs, found, scored, list(history), candidates)
+
+    return facts
+
+
+def test_they_are_plain_values(facts):
+    found = facts()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["num_target"], found["num_aim"]) == (NUM_TARGET, NUM_TARGET)
+    assert (found["num_selected"], found["num_neighbors"]) == (4, None)
+    assert found["method_facts"] == {"noted": 1}
+    assert (found["method"], found["kernel"]) == ("ntk", "summed")
+
+
+def test_the_warm_up(facts):
+    assert facts()["warmup"]["kind"] == "adapter"
+    rows = [{"step": k, "loss": 3.0 - k, "learning_rate": 0.1} for k in (1, 2)]
+    found = facts(rows, warmup="pool", warmup_share=0.25)["warmup"]
+    assert (found["kind"], found["examples"], found["steps"]) == ("pool", 10, 2)
+    assert (found["first_loss"], found["last_loss"]) == (2.0, 1.0)
+    assert facts(method="loss", adapter=None)["warmup"]["kind"] == "none"
+
+
+def test_dualsft_looks_at_a_share_of_the_target_or_at_files(facts, world):
+    found = facts(method="dualsft", validation_share=0.5)
+    assert (found["num_target"], found["num_aim"]) == (NUM_TARGET, 4)
+    assert (found["kernel"], found["validation"]) == (None, [])
+    path = world.root / "validation.jsonl"
+    write_records(path, [{"id": "v", "text": "one more"}])
+    found = facts(method="dualsft", validation=(path,))
+    assert (found["num_aim"], found["validation"]) == (1, [str(path)])

@@ -1,0 +1,88 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.mesh import data_mesh
+from ntkjax.errors import InputError
+from ntkjax.passes.run_pass import Batching, run_pass
+from tests.compilations import compilations
+from tests.problems import random_examples
+
+
+EXAMPLES = random_examples(23, longest=30)
+
+
+def total(fixed, batch):
+    """Σ_t ω_t token_t, and the same times `fixed`: [n, 2]."""
+    sums = jnp.sum(batch.weights * batch.tokens.astype(jnp.float32), axis=1)
+    return jnp.stack([sums, fixed * sums], axis=1)
+
+
+def batching(batch_size=4, num_devices=2, **changes):
+    fields = {"pooling": "all", "max_length": 30, "mesh": data_mesh(num_devices)}
+    return Batching(batch_size=batch_size, **(fields | changes))
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+@pytest.mark.parametrize("length_normalize", [True, False])
+def test_results_come_back_in_order(num_devices, batch_size, length_normalize):
+    how = batching(batch_size, num_devices, length_normalize=length_normalize)
+    found = run_pass(total, jnp.float32(3), EXAMPLES, how, what="total")
+    pool = np.mean if length_normalize else np.sum
+    sums = np.array([pool(example.tokens) for example in EXAMPLES])
+    np.testing.assert_allclose(found, np.stack([sums, 3 * sums], axis=1), rtol=1e-6)
+
+
+def test_batches_are_a_multiple_of_the_devices_and_hold_every_row_once():
+    places = []
+    for rows, batch in batching(5, 2).batches(EXAMPLES):
+        assert len(rows) == len(batch.tokens) == 6
+        places += rows[rows >= 0].tolist()
+    assert sorted(places) == list(range(23))
+
+
+def test_progress_counts_examples_and_not_copies():
+    counts = []
+    run_pass(
+        total, jnp.float32(1), EXAMPLES, batching(), what="total", advance=counts.append
+    )
+    assert sum(counts) == 23
+    assert max(counts) == 4
+
+
+def test_programs_are_shared_between_passes():
+    how = batching(8)
+    again = batching(8, mesh=data_mesh(2))  # an equal mesh
+
+    def a_pass(how, examples, number):
+        fixed = jnp.float32(number)
+        return lambda: run_pass(total, fixed, examples, how, what="total")
+
+    jax.clear_caches()
+    assert compilations(a_pass(how, EXAMPLES, 1)) > 0
+    assert compilations(a_pass(again, EXAMPLES[::-1], 2)) == 0
+
+
+def inverse_of_first(fixed, batch):
+    return fixed / batch.tokens[:, 0].astype(jnp.float32)
+
+
+def test_numbers_that_are_not_finite_name_the_example():
+    def example(name, token):
+        tokens = np.array([token, 5], np.int32)
+        return TokenizedExample(name, tokens, np.array([False, True]), False)
+
+    examples = [example("a", 1), example("b", 2), example("the third", 0)]
+    message = r"the inverse of example 'the third' is NaN or infinite: .* --dtype"
+    with pytest.raises(InputError, match=message):
+        run_pass(
+            inverse_of_first, jnp.float32(1), examples, batching(2), what="inverse"
+        )
+
+
+def test_no_examples_are_refused():
+    with pytest.raises(ValueError, match="no examples to compute the total of"):
+        run_pass(total, jnp.float32(1), [], batching(), what="total")

@@ -1,0 +1,132 @@
+import html.parser
+import json
+import re
+
+import pytest
+
+from ntkjax.errors import InputError
+from ntkjax.reports.fidelity.page import fidelity_page, write_fidelity_page
+from ntkjax.reports.fidelity.tables import fidelity_headers, fidelity_sections
+from ntkjax.reports.fidelity.verdict import verdict
+
+
+class Page(html.parser.HTMLParser):
+    """Tags, ids, table rows and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.rows, self.text, self.cell = [], [], [], "", None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.cell = self.rows[-1]
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.cell = None
+
+    def handle_data(self, data):
+        self.text += data
+        if self.cell is not None:
+            self.cell[-1] += data
+
+
+def squeeze(text):
+    return re.sub(r"\s+", " ", text)
+
+
+def test_table_agrees_with_the_record(result, arrays):
+    rows = Page(fidelity_page(result, arrays)).rows
+    expected = [list(fidelity_headers(result))]
+    for title, cells in fidelity_sections(result):
+        expected += [[title], *(list(row) for row in cells)]
+    assert rows == expected
+
+
+def test_opening_and_verdict(result, arrays):
+    text = squeeze(Page(fidelity_page(result, arrays)).text)
+    for fact in ("26,304 numbers", "12 queries", "80 candidates", "96 tokens"):
+        assert fact in text
+    for key in ("model", "adapter", "queries", "candidates", "pooling", "device"):
+        assert result[key] in text
+    for sentence in verdict(result):
+        assert sentence in text
+    assert "jax 0.10.1" in text
+
+
+def test_no_network_no_scripts(result, arrays):
+    text = fidelity_page(result, arrays)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", text)
+    assert "script" not in Page(text).tags
+    assert re.findall(r'xlink:href="(?!#|data:)', text) == []
+
+
+def test_figures(result, arrays):
+    page = Page(fidelity_page(result, arrays))
+    # Scores of each approximation, ranking, cost, cosines.
+    assert page.tags.count("svg") == len(result["kernels"]) - 1 + 3
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_foreign_text_is_escaped(result, arrays):
+    keys = "model", "adapter", "queries", "candidates", "pooling", "readout_note"
+    keys += "readout", "device", "precision"
+    for key in keys:
+        result[key] = f"<script>alert('{key}')</script>&amp;"
+    text = fidelity_page(result, arrays)
+    assert "<script" not in text
+    shown = Page(text).text
+    for key in keys:
+        assert f"<script>alert('{key}')</script>&amp;" in shown
+
+
+def test_kernel_names_and_versions_are_escaped(result, arrays):
+    evil = '<img src=x onerror="a">'
+    arrays[evil] = arrays["summed"]
+    result["kernels"][1]["name"] = evil
+    result["stability"]["name"] = evil
+    result["versions"] = {evil: evil}
+    result["seconds"] = {evil: 1.0}
+    text = fidelity_page(result, arrays)
+    assert "<img" not in text
+    assert "img" not in Page(text).tags
+
+
+def test_run_without_extras(result, arrays):
+    result |= {
+        "adapter": None,
+        "sketches": [],
+        "cosines": {},
+        "stability": None,
+        "num_queries": 4,
+    }
+    page = Page(fidelity_page(result, arrays))
+    assert "a LoRA adapter at its start" in page.text
+    assert "too narrow" in page.text
+    assert page.tags.count("svg") == len(result["kernels"]) - 1 + 2
+
+
+def test_exact_kernel_alone(result, arrays):
+    result |= {"kernels": result["kernels"][:1], "sketches": [], "cosines": {}}
+    result["stability"] = None
+    page = Page(fidelity_page(result, arrays))
+    assert "nothing to compare" in page.text
+    assert "svg" not in page.tags
+
+
+def test_file_from_json_is_the_same(result, arrays, tmp_path):
+    path = tmp_path / "report.html"
+    write_fidelity_page(json.loads(json.dumps(result)), arrays, path)
+    assert path.read_text(encoding="utf-8") == fidelity_page(result, arrays)
+
+
+def test_a_missing_array_is_named(result, arrays):
+    del arrays["spectral_4"]
+    with pytest.raises(InputError, match=r"'spectral_4' is in fidelity\.json but"):
+        fidelity_page(result, arrays)

@@ -1,0 +1,59 @@
+import io
+
+from rich.console import Console
+
+from ntkjax.reports.fidelity.tables import (
+    fidelity_cells,
+    fidelity_headers,
+    fidelity_sections,
+    fidelity_table,
+)
+from ntkjax.reports.numbers import interval_text, ratio_text, share_text
+
+
+def printed(result, width=100):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(fidelity_table(result))
+    return console.file.getvalue()
+
+
+def test_cells_agree_with_the_record(result):
+    for kernel in result["kernels"]:
+        cells = fidelity_cells(kernel)
+        assert len(cells) == len(fidelity_headers(result))
+        assert cells[0] == kernel["name"]
+        assert cells[2] == ratio_text(kernel["cross_terms"]["raw_pairs"]["q50"])
+        assert cells[4] == interval_text(kernel["mean_score"]["spearman"])
+        assert cells[6] == share_text(kernel["mean_score"]["top_overlap"]["value"])
+
+
+def test_exact_row(result):
+    exact = fidelity_cells(result["kernels"][0])
+    assert exact == ("exact", "65", "0", "0", "1.00 [1.00, 1.00]", "1.00", "1.00")
+
+
+def test_header_names_the_chance_level(result):
+    result |= {"top": 20, "chance_overlap": 0.004}
+    assert (
+        fidelity_headers(result)[-1] == "top-20 overlap (chance\N{NO-BREAK SPACE}0.004)"
+    )
+
+
+def test_sections_that_are_empty_are_left_out(result):
+    assert len(fidelity_sections(result)) == 3
+    result |= {"sketches": [], "stability": None}
+    assert [title for title, _ in fidelity_sections(result)] == ["Kernels"]
+
+
+def test_terminal_table_fits_and_clips_no_number(result):
+    text = printed(result)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "…" not in text
+    for _, rows in fidelity_sections(result):
+        for row in rows:
+            assert all(cell in text for cell in row[1:])
+
+
+def test_brackets_in_a_name_are_no_markup(result):
+    result["kernels"][1]["name"] = "[bold]x[/]"
+    assert "[bold]x[/]" in printed(result)

@@ -1,0 +1,49 @@
+import dataclasses
+import pathlib
+
+import pytest
+
+from ntkjax.commands.data.settings import DataSettings, check_data_settings
+from ntkjax.commands.evaluate.settings import EvaluateSettings, check_evaluate_settings
+from ntkjax.commands.fidelity.settings import FidelitySettings, check_fidelity_settings
+from ntkjax.commands.select.settings import (
+    SelectSettings,
+    check_select_settings,
+    with_defaults,
+)
+from ntkjax.commands.train.settings import TrainSettings, check_train_settings
+from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
+from ntkjax.errors import InputError
+from ntkjax.settings.template import check_template, template_options
+
+
+FILES, OUT = (pathlib.Path("f"),), pathlib.Path("out")
+ALL = {
+    "fidelity": (FidelitySettings("m", FILES, FILES, OUT), check_fidelity_settings),
+    "select": (
+        with_defaults(SelectSettings("m", FILES, FILES, OUT, budget=1)),
+        check_select_settings,
+    ),
+    "train": (TrainSettings("m", FILES, OUT), check_train_settings),
+    "evaluate": (EvaluateSettings("m", FILES, OUT), check_evaluate_settings),
+    "data": (DataSettings("m", FILES), check_data_settings),
+}
+DEFAULT_TARGETS = dict.fromkeys(ALL, "all") | {"evaluate": "last"}
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_every_command_with_data_has_them(command):
+    settings, check = ALL[command]
+    check(settings)
+    default = dataclasses.replace(DEFAULT_TEMPLATE, train_on=DEFAULT_TARGETS[command])
+    assert template_options(settings) == default
+    changes = {"template": "chat", "train_on": "last", "template_date": "1999-12-31"}
+    changed = dataclasses.replace(settings, **changes)
+    check(changed)
+    assert template_options(changed) == TemplateOptions("chat", "last", "1999-12-31")
+    for name in changes:
+        wrong = dataclasses.replace(settings, **{name: "x"})
+        flag = f"--{name.replace('_', '-')} x: expected"
+        for refuse in (check, check_template):
+            with pytest.raises(InputError, match=flag):
+                refuse(wrong)
