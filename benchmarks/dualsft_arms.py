@@ -14,6 +14,7 @@ from ntkjax.commands.evaluate.run import run_evaluate
 from ntkjax.commands.evaluate.settings import EvaluateSettings
 from ntkjax.commands.train.run import run_train
 from ntkjax.commands.train.settings import TrainSettings
+from ntkjax.store.run_directory import plain_values
 from ntkjax.training.settings import TrainingSettings
 
 
@@ -90,7 +91,7 @@ def evaluated(task: Task, training: Training, adapter: Path | None, out: Path) -
         num=training.questions,
         max_length=task.max_length,
     )
-    overall = run_evaluate(settings).result["overall"]
+    overall = plain_values(run_evaluate(settings).result.overall)
     return {name: overall[name] for name in ("questions", "accuracy", "nll")}
 
 

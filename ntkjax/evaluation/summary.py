@@ -11,8 +11,7 @@ Overall and for each source. Examples are drawn with replacement, the same draws
 numbers that rest on the same number of examples.
 """
 
-import dataclasses
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -26,7 +25,7 @@ RESAMPLES = 1000
 _DRAWS_AT_ONCE = 2**22
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Summary:
     """Numbers of a group of examples; None where nothing was computed.
 
@@ -49,10 +48,6 @@ class Summary:
     accuracy: Estimate | None
     accuracy_sum: Estimate | None
     exact_match: Estimate | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return dataclasses.asdict(self)
 
 
 def summarize(evaluation: Evaluation, seed: int = 0) -> Summary:

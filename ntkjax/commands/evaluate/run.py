@@ -13,6 +13,7 @@ from ntkjax.devices import processes
 from ntkjax.evaluation.evaluate import Evaluation, evaluate, num_texts
 from ntkjax.evaluation.predictions import write_predictions
 from ntkjax.evaluation.questions import Questions, prepare_questions
+from ntkjax.evaluation.result import EvaluationResult, SourceSummary
 from ntkjax.evaluation.summary import RESAMPLES, summarize, summarize_by_source
 from ntkjax.runs import environment
 from ntkjax.runs.model import LoraOptions, Prepared, prepare, resolve_lora
@@ -25,12 +26,8 @@ from ntkjax.runs.shared_run import (
     result_of_first,
 )
 from ntkjax.settings.template import template_options
-from ntkjax.store.atomic import write_json
-from ntkjax.store.run_directory import (
-    add_to_manifest,
-    plain_values,
-    read_json,
-)
+from ntkjax.store.results import read_result, write_result
+from ntkjax.store.run_directory import add_to_manifest, plain_values
 from ntkjax.store.run_path import RunPath
 
 
@@ -43,11 +40,11 @@ class EvaluateRun:
     """What a run found.
 
     Attributes:
-        result: Content of `evaluation.json`.
+        result: The numbers.
         reused: Whether a finished run of the same settings was found.
     """
 
-    result: dict
+    result: EvaluationResult
     reused: bool
 
 
@@ -80,7 +77,7 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
     clock.lap("load model")
     out = _open(settings, found, prepared)
     if is_finished(out / RESULT):
-        return EvaluateRun(read_json(out / RESULT), reused=True)
+        return EvaluateRun(read_result(out / RESULT, EvaluationResult), reused=True)
 
     with progress("evaluate", num_texts(questions), "texts") as advance:
         evaluation = evaluate(
@@ -93,11 +90,12 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
         )
     clock.lap("evaluate")
     if not processes.is_first():
-        return EvaluateRun(result_of_first(out / RESULT), reused=False)
+        result = result_of_first(out / RESULT, EvaluationResult)
+        return EvaluateRun(result, reused=False)
     result = _result(settings, questions, evaluation, clock)
     write_predictions(out / PREDICTIONS, evaluation, generated=settings.generate)
     add_to_manifest(out, {"command": "evaluate", **_facts(result)})
-    write_json(out / RESULT, result)  # last: it marks the run as finished
+    write_result(out / RESULT, result)  # last: it marks the run as finished
     return EvaluateRun(result, reused=False)
 
 
@@ -113,37 +111,37 @@ def _result(
     questions: Questions,
     evaluation: Evaluation,
     clock: Clock,
-) -> dict:
-    overall = summarize(evaluation, settings.seed).as_dict()
+) -> EvaluationResult:
+    overall = summarize(evaluation, settings.seed)
     by_source = summarize_by_source(evaluation, settings.seed)
     clock.lap("statistics")
-    return {
-        "model": settings.model,
-        "adapter": None if settings.adapter is None else str(settings.adapter),
-        "data": ", ".join(map(str, settings.data)),
-        "max_length": settings.max_length,
-        "max_new_tokens": settings.max_new_tokens if settings.generate else None,
-        "num_cut": questions.num_cut,
-        "num_choices": len(questions.choices),
-        "seed": settings.seed,
-        "resamples": RESAMPLES,
-        "overall": overall,
-        "sources": [
-            {"source": source, **summary.as_dict()}
+    return EvaluationResult(
+        model=settings.model,
+        adapter=None if settings.adapter is None else str(settings.adapter),
+        data=", ".join(map(str, settings.data)),
+        max_length=settings.max_length,
+        max_new_tokens=settings.max_new_tokens if settings.generate else None,
+        num_cut=questions.num_cut,
+        num_choices=len(questions.choices),
+        seed=settings.seed,
+        resamples=RESAMPLES,
+        overall=overall,
+        sources=tuple(
+            SourceSummary(**vars(summary), source=source)
             for source, summary in by_source.items()
-        ],
-        "seconds": clock.laps,
-        "versions": environment.versions(),
-        "device": environment.device(),
-        "precision": environment.precision(),
-    }
+        ),
+        seconds=clock.laps,
+        versions=environment.versions(),
+        device=environment.device(),
+        precision=environment.precision(),
+    )
 
 
-def _facts(result: dict) -> dict:
+def _facts(result: EvaluationResult) -> dict:
     """What a manifest says of a run beside its settings."""
     names = ("versions", "device", "precision", "seed")
-    facts = {name: result[name] for name in names}
-    return facts | {"cut_texts": result["num_cut"]}
+    facts = {name: getattr(result, name) for name in names}
+    return facts | {"cut_texts": result.num_cut}
 
 
 def _open(settings: EvaluateSettings, found: FoundModel, prepared: Prepared) -> RunPath:

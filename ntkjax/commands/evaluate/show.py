@@ -7,6 +7,8 @@ from rich.text import Text
 
 from ntkjax.commands.evaluate.run import PREDICTIONS, EvaluateRun, run_evaluate
 from ntkjax.commands.evaluate.settings import EvaluateSettings
+from ntkjax.evaluation.result import EvaluationResult
+from ntkjax.math.bootstrap import Estimate
 from ntkjax.reports.numbers import count_text, interval_text
 
 
@@ -34,17 +36,17 @@ def evaluate(settings: EvaluateSettings) -> int:
     return 0
 
 
-def evaluation_table(result: dict) -> Table:
+def evaluation_table(result: EvaluationResult) -> Table:
     """Overall and, where there is more than one source, by source."""
-    rows = [("all", result["overall"])]
-    if len(result["sources"]) > 1:
-        rows += [(_name(row["source"]), row) for row in result["sources"]]
-    shown = [name for name in _NUMBERS if any(row[name] for _, row in rows)]
+    rows = [("all", result.overall)]
+    if len(result.sources) > 1:
+        rows += [(_name(row.source), row) for row in result.sources]
+    shown = [name for name in _NUMBERS if any(getattr(row, name) for _, row in rows)]
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        title=Text(result["adapter"] or f"{result['model']}, no adapter"),
+        title=Text(result.adapter or f"{result.model}, no adapter"),
         caption=_caption(shown),
         title_justify="left",
         caption_justify="left",
@@ -54,12 +56,12 @@ def evaluation_table(result: dict) -> Table:
     table.add_column("examples", justify="right", no_wrap=True)
     for name in shown:
         # Headers may wrap, numbers may not.
-        cells = [_cell(name, row[name]) for _, row in rows]
+        cells = [_cell(name, getattr(row, name)) for _, row in rows]
         width = max(map(len, (*_NUMBERS[name].split(" "), *cells)))
         table.add_column(Text(_NUMBERS[name]), justify="right", width=width)
     for index, (source, row) in enumerate(rows):
-        cells = [_cell(name, row[name]) for name in shown]
-        table.add_row(*map(Text, (source, f"{row['examples']:,}", *cells)))
+        cells = [_cell(name, getattr(row, name)) for name in shown]
+        table.add_row(*map(Text, (source, f"{row.examples:,}", *cells)))
         if index == 0:
             table.add_section()
     return table
@@ -69,13 +71,13 @@ def _name(source: str | None) -> str:
     return "(unnamed)" if source is None else source
 
 
-def _cell(name: str, estimate: dict | None) -> str:
+def _cell(name: str, estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     if name != "perplexity":
-        return interval_text(estimate)
-    value, low, high = (count_text(estimate[key]) for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+        return interval_text(vars(estimate))
+    value, *ends = map(count_text, (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{', '.join(ends)}]"
 
 
 def _caption(shown: list[str]) -> str:
@@ -88,15 +90,15 @@ def _caption(shown: list[str]) -> str:
 def _print_cuts(console: Console, run: EvaluateRun) -> None:
     result = run.result
     totals = {
-        "responses": result["overall"]["examples"],
-        "choices": result["num_choices"],
-        "prompts": result["overall"]["examples"],
+        "responses": result.overall.examples,
+        "choices": result.num_choices,
+        "prompts": result.overall.examples,
     }
     cuts = [
         f"{number} of {totals[kind]} {kind}"
-        for kind, number in result["num_cut"].items()
+        for kind, number in result.num_cut.items()
         if number
     ]
     if cuts:
-        line = f"cut to fit {result['max_length']} tokens: {', '.join(cuts)}"
+        line = f"cut to fit {result.max_length} tokens: {', '.join(cuts)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -58,7 +58,7 @@ def test_base_accuracy_is_that_of_the_command(world, laboratory, questions):
             max_length=MAX_LENGTH,
         )
     )
-    expected = run.result["overall"]["accuracy"]["value"]
+    expected = run.result.overall.accuracy.value
     assert laboratory.base_accuracy(questions) == expected
 
 

@@ -17,6 +17,7 @@ from ntkjax.errors import InputError
 from ntkjax.evaluation.questions import prepare_questions
 from ntkjax.models.lora import LoraSettings, initial_theta
 from ntkjax.settings.config_file import read_config_file
+from ntkjax.store.run_directory import plain_values
 from tests.commands.world import build_world, write_records
 from tests.evaluation.problem import questions_of, slow_generate, slow_nll
 
@@ -135,7 +136,7 @@ def test_the_same_settings_again_are_read_again(finished):
     values = read_config_file(finished.root / "finished/run.yaml", EvaluateSettings)
     again = run_evaluate(EvaluateSettings(**values, out=finished.root / "finished"))
     assert again.reused
-    assert again.result == read(finished, "finished")
+    assert plain_values(again.result) == read(finished, "finished")
     with pytest.raises(InputError, match="num was None and is now 3"):
         run_evaluate(
             EvaluateSettings(**{**values, "num": 3, "out": finished.root / "finished"})
@@ -174,5 +175,6 @@ def test_base4m_is_better_than_chance_at_words(shared, tmp_path):
         max_length=128,
     )
     result = run_evaluate(settings).result
-    assert 2 < result["overall"]["perplexity"]["value"] < 100
-    assert result["overall"]["questions"] == 24
+    assert result.overall.perplexity is not None
+    assert 2 < result.overall.perplexity.value < 100
+    assert result.overall.questions == 24
