@@ -90,3 +90,12 @@ def test_import_is_light():
 def test_every_folder_says_what_it_is_for():
     for init in PACKAGE.rglob("__init__.py"):
         assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8")))
+
+
+def test_no_file_of_the_package_is_ignored():
+    """The wheel leaves out what .gitignore names, and ruff passes over it."""
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    anywhere = {line.rstrip("/") for line in lines if not line.startswith("/")}
+    for root in (PACKAGE, ROOT / "tests"):
+        parts = {part for path in root.rglob("*.py") for part in path.parts}
+        assert not parts & anywhere

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from ntkjax.checkpoints.families.table import read_config
 from ntkjax.devices import processes
 from ntkjax.devices.mesh import MeshShape, make_mesh, parse_mesh
 from ntkjax.errors import InputError
 from ntkjax.models.config import DecoderConfig
-from ntkjax.checkpoints.families.table import read_config
 from ntkjax.models.language_model import split_model
 from ntkjax.models.partitions import possible_cuts, weight_bytes_per_device
 from ntkjax.settings.devices import DeviceOptions

@@ -10,19 +10,19 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array
 
+from ntkjax.checkpoints.adapter import read_adapter, read_adapter_settings
+from ntkjax.checkpoints.full import full_theta
+from ntkjax.checkpoints.loading import load_model, stored_dtype
+from ntkjax.checkpoints.text_encoder import text_encoder
 from ntkjax.data.examples import Example
 from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
-from ntkjax.checkpoints.adapter import read_adapter, read_adapter_settings
-from ntkjax.checkpoints.full import full_theta
 from ntkjax.models.language_model import LanguageModel
-from ntkjax.checkpoints.loading import load_model, stored_dtype
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, initial_theta
-from ntkjax.checkpoints.text_encoder import text_encoder
 from ntkjax.runs.device_mesh import open_mesh
-from ntkjax.settings.devices import ALL_DEVICES, DeviceOptions
 from ntkjax.runs.progress import read_progress
+from ntkjax.settings.devices import ALL_DEVICES, DeviceOptions
 
 
 DTYPES = {

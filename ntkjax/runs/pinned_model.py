@@ -7,8 +7,8 @@ then still finds the first one's run, and goes on with the same weights.
 from typing import Any
 
 from ntkjax.checkpoints.hub import parse_id
-from ntkjax.models.language_model import LanguageModel
 from ntkjax.checkpoints.loading import FoundModel, locate_model
+from ntkjax.models.language_model import LanguageModel
 from ntkjax.runs.progress import announce
 from ntkjax.store.run_directory import MANIFEST, read_json
 from ntkjax.store.run_path import RunPath

@@ -14,22 +14,22 @@ import threading
 import pytest
 
 from ntkjax.cli.main import main
-from ntkjax.devices.mesh import data_mesh
-from ntkjax.devices.teams import Team
-from ntkjax.errors import InputError
-from ntkjax.commands.train import run as train_module
 from ntkjax.commands.evaluate.run import run_evaluate
 from ntkjax.commands.evaluate.settings import EvaluateSettings
 from ntkjax.commands.fidelity.run import run_fidelity
 from ntkjax.commands.fidelity.settings import FidelitySettings
 from ntkjax.commands.select.run import run_select
+from ntkjax.commands.train import run as train_module
 from ntkjax.commands.train.run import run_train
 from ntkjax.commands.train.settings import TrainSettings
+from ntkjax.devices.mesh import data_mesh
+from ntkjax.devices.teams import Team
+from ntkjax.errors import InputError
 from ntkjax.store.shards import ShardedPass
 from ntkjax.training.checkpoints import Checkpoints
 from ntkjax.training.settings import TrainingSettings
-from tests.commands.world import build_world
 from tests.commands.select.problem import flags_of, settings_of, write_problem
+from tests.commands.world import build_world
 
 
 TRAINING = TrainingSettings(steps=6, batch_size=4, learning_rate=0.03)

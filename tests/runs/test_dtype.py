@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+from ntkjax.commands.select.run import run_select
 from ntkjax.data.batches import make_batch
 from ntkjax.devices.precision import full_precision
 from ntkjax.errors import InputError
 from ntkjax.models.lora import LoraSettings
 from ntkjax.outputs.loss import Loss
-from ntkjax.commands.select.run import run_select
 from ntkjax.runs.model import Prepared, prepare
 from ntkjax.store.run_directory import read_json
 from tests.checkpoints.files import GOLDEN

@@ -4,14 +4,14 @@ import shutil
 
 import pytest
 
-from ntkjax.errors import InputError
 from ntkjax.checkpoints.loading import FoundModel, load_model
-from ntkjax.models.lora import LoraSettings
 from ntkjax.commands.evaluate.run import run_evaluate
 from ntkjax.commands.evaluate.settings import EvaluateSettings
-from ntkjax.runs.pinned_model import model_facts, pinned_model
 from ntkjax.commands.train.run import run_train
 from ntkjax.commands.train.settings import TrainSettings
+from ntkjax.errors import InputError
+from ntkjax.models.lora import LoraSettings
+from ntkjax.runs.pinned_model import model_facts, pinned_model
 from ntkjax.store.run_directory import open_run, read_json
 from ntkjax.training.settings import TrainingSettings
 from tests.checkpoints.files import PLAIN
