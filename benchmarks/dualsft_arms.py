@@ -70,13 +70,15 @@ def trained(task: Task, training: Training, folder: Path, arm: Arm) -> dict:
             max_length=task.max_length,
         )
     ).result
-    validation, retention = run["validation_loss"], run["retention_loss"]
+    validation, retention = run.validation_loss, run.retention_loss
+    assert validation is not None
+    assert retention is not None
     return {
-        "parameters": (run["mask"] or {"kept": run["num_parameters"]})["kept"],
-        "steps": run["num_steps"],
-        "tokens": run["num_tokens"],
-        "validation": _change(validation["before"], validation["last"]),
-        "retention": _change(retention["before"], retention["after"]),
+        "parameters": run.num_parameters if run.mask is None else run.mask.kept,
+        "steps": run.num_steps,
+        "tokens": run.num_tokens,
+        "validation": _change(validation.before, validation.last),
+        "retention": _change(retention.before, retention.after),
         "overall": evaluated(task, training, out / "train" / "adapter", out / "eval"),
     }
 

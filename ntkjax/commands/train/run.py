@@ -29,16 +29,13 @@ from ntkjax.runs.shared_run import (
     open_shared_run,
     result_of_first,
 )
-from ntkjax.store.atomic import write_json
 from ntkjax.store.lines import new_lines
-from ntkjax.store.run_directory import (
-    add_to_manifest,
-    plain_values,
-    read_json,
-)
+from ntkjax.store.results import read_result, write_result
+from ntkjax.store.run_directory import add_to_manifest, plain_values
 from ntkjax.store.run_path import RunPath
 from ntkjax.training.loop import TrainedAdapter, train_adapter
 from ntkjax.training.plan import Plan
+from ntkjax.training.result import TrainingResult
 from ntkjax.training.validation import Validation
 
 
@@ -50,12 +47,12 @@ class TrainRun:
     """What a run found.
 
     Attributes:
-        result: Content of `train.json`.
+        result: What was trained, and every loss.
         coverage: Which modules carry θ.
         reused: Whether a finished run of the same settings was found.
     """
 
-    result: dict
+    result: TrainingResult
     coverage: list[Coverage]
     reused: bool
 
@@ -93,7 +90,8 @@ def run_train(settings: TrainSettings) -> TrainRun:
     out = _open(settings, lora, hashes, facts)
     table = coverage(prepared.model)
     if is_finished(out / RESULT):
-        return TrainRun(read_json(out / RESULT), table, reused=True)
+        result = read_result(out / RESULT, TrainingResult)
+        return TrainRun(result, table, reused=True)
 
     before = (
         _loss(settings, prepared, prepared.theta, texts.validation),
@@ -106,15 +104,16 @@ def run_train(settings: TrainSettings) -> TrainRun:
     measured = Measured(*before, _loss(settings, prepared, theta, texts.retention))
     clock.lap("loss after")
     if not processes.is_first():
-        return TrainRun(result_of_first(out / RESULT), table, reused=False)
+        result = result_of_first(out / RESULT, TrainingResult)
+        return TrainRun(result, table, reused=False)
     _write(settings, prepared, theta, found)
     result = training_result(
         settings, prepared, texts, mask, trained, measured, clock.laps
     )
     names = ("versions", "device", "precision", "seed", "num_cut", "seconds")
-    facts = {name: result[name] for name in names}
+    facts = {name: getattr(result, name) for name in names}
     add_to_manifest(out, {"command": "train", **facts})
-    write_json(out / RESULT, result)  # last: it marks the run as finished
+    write_result(out / RESULT, result)  # last: it marks the run as finished
     return TrainRun(result, table, reused=False)
 
 

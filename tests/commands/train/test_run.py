@@ -20,6 +20,7 @@ from ntkjax.models.lora import LoraSettings, initial_theta
 from ntkjax.runs.model import LoraOptions
 from ntkjax.settings.config_file import read_config_file
 from ntkjax.store.run_directory import hash_files
+from ntkjax.training.result import MaskUse, RetentionLosses, TrainingResult
 from ntkjax.training.settings import TrainingSettings
 from tests.commands.world import NUM_CANDIDATES, NUM_QUERIES, build_world
 
@@ -37,7 +38,7 @@ def settings(world, training=None, **changes) -> TrainSettings:
     return TrainSettings(**(small | changes), training=training)
 
 
-def run(world, training=None, **changes) -> dict:
+def run(world, training=None, **changes) -> TrainingResult:
     return run_train(settings(world, training, **changes)).result
 
 
@@ -158,7 +159,7 @@ def test_keep_decides_which_adapter_is_written(world, monkeypatch):
     for keep, step in (("best", 2), ("last", 6)):
         out = world.root / keep
         result = run(world, out=out, keep=keep, validate_every=1, **held_out)
-        assert (result["kept"], result["kept_step"]) == (keep, step)
+        assert (result.kept, result.kept_step) == (keep, step)
         content = safetensors.numpy.load(weights(out))
         moved[keep] = any(v.any() for k, v in content.items() if "lora_B" in k)
     assert moved == {"best": False, "last": True}
@@ -199,7 +200,7 @@ def test_a_mask_of_the_adapter(world):
     out = world.root / "masked"
     result = run(world, STRONG, out=out, mask=path, seed=3)
     kept, of = (sum(map(size, mask.values())) for size in (np.count_nonzero, np.size))
-    assert result["mask"] == {"file": str(path), "kept": kept, "of": of}
+    assert result.mask == MaskUse(str(path), kept, of)
     found = read_adapter(out / "adapter", load_model(world.model, lora))
     for name, leaf in theta.items():
         same = np.asarray(found[name]) == np.asarray(leaf)
@@ -227,11 +228,11 @@ def test_all_weights(world):
     steps = {"steps": 30, "learning_rate": 1e-2, "weight_decay": 0.1}
     held_out = {"data": (world.queries,), "validation": (world.queries,)}
     result = run(world, steps, **changes, **held_out, keep="last")
-    assert result["parameters"] == "full"
-    assert result["mask"]["of"] == result["num_parameters"]
-    assert result["num_parameters"] == sum(leaf.size for leaf in start.values())
-    losses = result["validation_loss"]
-    assert losses["last"] < 0.9 * losses["before"]
+    assert result.parameters == "full"
+    assert result.mask.of == result.num_parameters
+    assert result.num_parameters == sum(leaf.size for leaf in start.values())
+    losses = result.validation_loss
+    assert losses.last < 0.9 * losses.before
     assert not (out / "adapter").exists()
     again = load_model(out / "model", None)
     for name, leaf in start.items():
@@ -241,7 +242,7 @@ def test_all_weights(world):
     small = {"out": world.root / "again", "parameters": "full", **held_out}
     further = {"steps": 1, "learning_rate": 1e-12}
     small |= {"model": str(out / "model"), "lora": LoraOptions()}
-    assert run(world, further, **small)["validation_loss"]["before"] == losses["last"]
+    assert run(world, further, **small).validation_loss.before == losses.last
     values = read_config_file(out / "run.yaml", TrainSettings)
     assert run_train(TrainSettings(**values, out=out)).reused
 
@@ -256,10 +257,11 @@ def test_loss_on_general_text_before_and_after(world):
         for keep in ("last", "best")
     }
     for keep, result in results.items():
-        found, losses = result["retention_loss"], result["validation_loss"]
-        assert found == {"before": losses["before"], "after": losses[keep]}
-        assert result["num_retention"] == NUM_CANDIDATES
-        assert "retention" in result["num_cut"]
+        losses = result.validation_loss
+        after = getattr(losses, keep)
+        assert result.retention_loss == RetentionLosses(losses.before, after)
+        assert result.num_retention == NUM_CANDIDATES
+        assert "retention" in result.num_cut
     manifest = json.loads((world.root / "retain-last" / "manifest.json").read_text())
     assert "retain" in manifest["inputs"]
 
