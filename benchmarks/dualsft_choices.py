@@ -127,7 +127,7 @@ def select_all(
             )
         if settings.method == "dualsft":
             settings = replace(settings, mask=MaskOptions(share=amounts.share))
-        facts[name] = run_select(settings).result["method_facts"]
+        facts[name] = run_select(settings).result.method_facts
     return facts
 
 

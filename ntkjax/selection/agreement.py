@@ -1,6 +1,6 @@
 """How far a selection differs from what embeddings alone would have chosen."""
 
-import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -10,7 +10,7 @@ from ntkjax.selection.ranking import ranking
 from ntkjax.selection.shortlist import Votes
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Agreement:
     """Shares of the N selected examples, and rank correlations of the scored ones.
 
@@ -31,9 +31,6 @@ class Agreement:
     vote_overlap_chance: float
     spearman_embedding: float
     spearman_votes: float
-
-    def as_dict(self) -> dict[str, float]:
-        return dataclasses.asdict(self)
 
 
 def agreement(

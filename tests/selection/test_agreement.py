@@ -52,11 +52,3 @@ def test_choosing_by_similarity_agrees_with_the_embedding():
     found = agreement(votes, everything, votes.similarity, selected)
     assert found.embedding_overlap == found.spearman_embedding == 1
     assert found.embedding_overlap_chance == 12 / 60
-    assert set(found.as_dict()) == {
-        "embedding_overlap",
-        "embedding_overlap_chance",
-        "vote_overlap",
-        "vote_overlap_chance",
-        "spearman_embedding",
-        "spearman_votes",
-    }

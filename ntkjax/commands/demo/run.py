@@ -91,7 +91,7 @@ def run_demo(settings: DemoSettings) -> DemoRun:
         "num_questions": len(world.domains[settings.domain].evaluation),
         "kernels": kernels,
         "sources": [
-            {**row, "needed": row["source"] in needed} for row in chosen["sources"]
+            {**vars(row), "needed": row.source in needed} for row in chosen.sources
         ],
         **_compared(settings, out, files, needed),
     }

@@ -1,4 +1,4 @@
-"""What a selection found, in words and numbers: `selection.json` and `scores.parquet`.
+"""What a selection found: the parts of its result, and `scores.parquet`.
 
 Texts and ids of the pool are read from disk in blocks; the arrays hold a number or two
 for each of its rows.
@@ -19,8 +19,18 @@ from ntkjax.data.near_duplicates import (
     duplicates_within,
 )
 from ntkjax.data.pool import Pool
-from ntkjax.math.ranking import spearman
-from ntkjax.selection.agreement import agreement
+from ntkjax.selection.result import (
+    Distributions,
+    Duplicates,
+    LengthSample,
+    RankedText,
+    RankedTexts,
+    Repeat,
+    Repeats,
+    ScoresHistogram,
+    SourceCounts,
+    VotesHistogram,
+)
 from ntkjax.selection.shortlist import Votes
 from ntkjax.store.atomic import write_atomically
 from ntkjax.store.run_path import RunPath
@@ -124,64 +134,41 @@ def write_scores(pool: Pool, found: Selection, path: RunPath) -> None:
     write_atomically(path, write)
 
 
-def selection_facts(pool: Pool, found: Selection, seed: int) -> dict:
-    """Composition, distributions, texts and agreement: the page's main part."""
-    scored = found.tokens[found.scored].astype(np.float64)
-    return {
-        "num_pool": len(pool),
-        "num_shortlisted": None if found.votes is None else len(found.scored),
-        "num_selected": len(found.selected),
-        "selected_tokens": int(found.tokens[found.selected].sum()),
-        "pool_tokens": int(found.tokens.sum(dtype=np.int64)),
-        "sources": _composition(pool, found),
-        "distributions": {
-            "votes": _votes_histogram(found),
-            "scores": _scores_histogram(found),
-            "length_score": _length_sample(found, seed),
-        },
-        "length_score_spearman": spearman(scored, found.scores),
-        "texts": _texts(pool, found),
-        "agreement": _agreement(found),
-    }
-
-
-def duplicate_facts(
+def duplicates_of(
     pool: Pool,
     selected: Int64[np.ndarray, " b"],
     target: Sequence[Example],
     holdout: Sequence[Example] | None,
-) -> dict:
+) -> Duplicates:
     """Near-duplicates among the chosen, with the target and with holdout files."""
     chosen = pool.read(selected)
     texts = [text_of(example) for example in chosen]
 
-    def against(others: Sequence[Example] | None) -> dict | None:
-        if others is None:
-            return None
+    def against(others: Sequence[Example]) -> Repeats:
         repeats = duplicates_against(texts, (text_of(other) for other in others))
         return _repeats(repeats, chosen, others)
 
-    return {
-        "within": _repeats(duplicates_within(texts), chosen, chosen),
-        "target": against(target),
-        "holdout": against(holdout),
-    }
+    return Duplicates(
+        within=_repeats(duplicates_within(texts), chosen, chosen),
+        target=against(target),
+        holdout=None if holdout is None else against(holdout),
+    )
 
 
 def _repeats(
     repeats: list[Duplicate], texts: Sequence[Example], others: Sequence[Example]
-) -> dict:
+) -> Repeats:
     kinds = Counter(repeat.kind for repeat in repeats)
-    rows = [
-        {
-            "kind": repeat.kind,
-            "first_id": texts[repeat.first].id,
-            "second_id": others[repeat.second].id,
-            "words": repeat.words,
-        }
+    rows = tuple(
+        Repeat(
+            kind=repeat.kind,
+            first_id=texts[repeat.first].id,
+            second_id=others[repeat.second].id,
+            words=repeat.words,
+        )
         for repeat in repeats
-    ]
-    return {"exact": kinds["exact"], "ngram": kinds["13-gram"], "rows": rows}
+    )
+    return Repeats(exact=kinds["exact"], ngram=kinds["13-gram"], rows=rows)
 
 
 def _blocks(pool: Pool) -> Iterator[tuple[np.ndarray, list[Example]]]:
@@ -190,7 +177,7 @@ def _blocks(pool: Pool) -> Iterator[tuple[np.ndarray, list[Example]]]:
         yield rows, pool.read(rows)
 
 
-def _composition(pool: Pool, found: Selection) -> list[dict]:
+def sources_of(pool: Pool, found: Selection) -> tuple[SourceCounts, ...]:
     """A row per source, by its number of chosen examples, then by its name."""
     is_scored = np.zeros(len(pool), bool)
     is_scored[found.scored] = True
@@ -202,39 +189,50 @@ def _composition(pool: Pool, found: Selection) -> list[dict]:
         for kind, mask in (("scored", is_scored), ("top", is_selected)):
             counts[kind].update(names[i] for i in np.flatnonzero(mask[rows]))
     ordered = sorted(counts["all"], key=lambda name: (-counts["top"][name], name))
-    return [
-        {
-            "source": name,
-            "pool": counts["all"][name],
-            "shortlisted": None if found.votes is None else counts["scored"][name],
-            "selected": counts["top"][name],
-            "pool_share": counts["all"][name] / len(pool),
-            "selected_share": counts["top"][name] / len(found.selected),
-        }
+    return tuple(
+        SourceCounts(
+            source=name,
+            pool=counts["all"][name],
+            shortlisted=None if found.votes is None else counts["scored"][name],
+            selected=counts["top"][name],
+            pool_share=counts["all"][name] / len(pool),
+            selected_share=counts["top"][name] / len(found.selected),
+        )
         for name in ordered
-    ]
+    )
 
 
-def _votes_histogram(found: Selection) -> dict | None:
-    if found.votes is None:
-        return None
-    votes = found.votes.votes
+def distributions_of(found: Selection, seed: int) -> Distributions:
+    """Histograms, and a sample of the scored examples."""
+    return Distributions(
+        votes=None if found.votes is None else _votes_histogram(found, found.votes),
+        scores=_scores_histogram(found),
+        length_score=_length_sample(found, seed),
+    )
+
+
+def _votes_histogram(found: Selection, of: Votes) -> VotesHistogram:
+    votes = of.votes
     width = max(1, -(-int(votes.max() + 1) // _BINS))
     edges = np.arange(0, votes.max() + 1 + width, width)
-    return {
-        "edges": edges.tolist(),
-        "pool": np.histogram(votes, edges)[0].tolist(),
-        "selected": np.histogram(votes[found.selected], edges)[0].tolist(),
-    }
+    return VotesHistogram(
+        edges=tuple(edges.tolist()),
+        pool=_counts(votes, edges),
+        selected=_counts(votes[found.selected], edges),
+    )
 
 
-def _scores_histogram(found: Selection) -> dict:
+def _scores_histogram(found: Selection) -> ScoresHistogram:
     edges = _edges(found.scores)
-    return {
-        "edges": edges.tolist(),
-        "scored": np.histogram(found.scores, edges)[0].tolist(),
-        "selected": np.histogram(found.score_of[found.selected], edges)[0].tolist(),
-    }
+    return ScoresHistogram(
+        edges=tuple(edges.tolist()),
+        scored=_counts(found.scores, edges),
+        selected=_counts(found.score_of[found.selected], edges),
+    )
+
+
+def _counts(values: np.ndarray, edges: np.ndarray) -> tuple[int, ...]:
+    return tuple(np.histogram(values, edges)[0].tolist())
 
 
 def _edges(scores: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " edges"]:
@@ -250,51 +248,42 @@ def _edges(scores: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " edges"]:
     return np.array([low - margin, high + margin])
 
 
-def _length_sample(found: Selection, seed: int) -> dict:
+def _length_sample(found: Selection, seed: int) -> LengthSample:
     rng = np.random.default_rng([seed, 4])
     size = min(_POINTS, len(found.scored))
     sample = np.sort(rng.choice(len(found.scored), size, replace=False))
     rows = found.scored[sample]
-    return {
-        "tokens": found.tokens[rows].tolist(),
-        "score": found.scores[sample].tolist(),
-        "selected": found.is_selected[rows].tolist(),
-    }
+    return LengthSample(
+        tokens=tuple(found.tokens[rows].tolist()),
+        score=tuple(found.scores[sample].tolist()),
+        selected=tuple(found.is_selected[rows].tolist()),
+    )
 
 
-def _texts(pool: Pool, found: Selection) -> dict:
+def texts_of(pool: Pool, found: Selection) -> RankedTexts:
     """Rows at the top, around the cut and at the bottom of the ranking."""
     order, cut = found.order, len(found.selected)
     half = _SHOWN // 2
-    groups = {
-        "best": order[:_SHOWN],
-        "cut": order[max(0, cut - half) : cut + half],
-        "worst": order[-_SHOWN:],
-    }
     scores, ranks, chosen = found.score_of, found.rank_of, found.is_selected
 
-    def shown(row: int, example: Example) -> dict:
-        return {
-            "rank": int(ranks[row]),
-            "id": example.id,
-            "source": example.source,
-            "tokens": int(found.tokens[row]),
-            "votes": None if found.votes is None else int(found.votes.votes[row]),
-            "score": float(scores[row]),
-            "prompt": example.prompt,
-            "response": example.response,
-            "selected": bool(chosen[row]),
-        }
+    def shown(row: int, example: Example) -> RankedText:
+        return RankedText(
+            rank=int(ranks[row]),
+            id=example.id,
+            source=example.source,
+            tokens=int(found.tokens[row]),
+            votes=None if found.votes is None else int(found.votes.votes[row]),
+            score=float(scores[row]),
+            prompt=example.prompt,
+            response=example.response,
+            selected=bool(chosen[row]),
+        )
 
-    return {
-        name: [
-            shown(*pair) for pair in zip(rows.tolist(), pool.read(rows), strict=True)
-        ]
-        for name, rows in groups.items()
-    }
+    def texts(rows: np.ndarray) -> tuple[RankedText, ...]:
+        return tuple(map(shown, rows.tolist(), pool.read(rows)))
 
-
-def _agreement(found: Selection) -> dict | None:
-    if found.votes is None:
-        return None
-    return agreement(found.votes, found.scored, found.scores, found.selected).as_dict()
+    return RankedTexts(
+        best=texts(order[:_SHOWN]),
+        cut=texts(order[max(0, cut - half) : cut + half]),
+        worst=texts(order[-_SHOWN:]),
+    )

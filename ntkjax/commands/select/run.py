@@ -43,13 +43,14 @@ from ntkjax.selection.methods.table import Method, named_method
 from ntkjax.selection.pickers.table import named_picker
 from ntkjax.selection.problem import Problem, Rankings, Scored, Snapshot
 from ntkjax.selection.ranking import ranking
+from ntkjax.selection.result import SelectionResult, StageCost
 from ntkjax.selection.shortlist import shortlist
 from ntkjax.settings.template import template_options
-from ntkjax.store.atomic import write_atomically, write_json
+from ntkjax.store.atomic import write_atomically
+from ntkjax.store.results import read_result, write_result
 from ntkjax.store.run_directory import (
     add_to_manifest,
     plain_values,
-    read_json,
     require_writable,
 )
 from ntkjax.store.run_path import absolute
@@ -64,11 +65,11 @@ class SelectRun:
     """What a run found.
 
     Attributes:
-        result: Content of `selection.json`.
+        result: What was chosen, and what is known of it.
         reused: Whether a finished run of the same settings was found.
     """
 
-    result: dict
+    result: SelectionResult
     reused: bool
 
 
@@ -96,7 +97,7 @@ def run_select(settings: SelectSettings, *, computes: bool = True) -> SelectRun:
     identity = identity_of(settings, lora, folder)
     if is_finished(out / RESULT):
         open_shared_run(out, *identity)
-        return SelectRun(read_json(out / RESULT), reused=True)
+        return SelectRun(read_result(out / RESULT, SelectionResult), reused=True)
     prepared = _load(settings, lora, inputs)
     model, start = prepared.model, prepared.theta
     method = named_method(settings.method)
@@ -119,19 +120,21 @@ def run_select(settings: SelectSettings, *, computes: bool = True) -> SelectRun:
     problem = problem_of(settings, prepared, snapshots, inputs, candidates)
     found, scored = _choose(settings, method, problem, candidates, ledger)
     if not is_first:
-        return SelectRun(result_of_first(out / RESULT), reused=False)
+        result = result_of_first(out / RESULT, SelectionResult)
+        return SelectRun(result, reused=False)
     write_scores(inputs.pool, found, out / "scores.parquet")
     suffix = "parquet" if inputs.pool.is_parquet else "jsonl"
     inputs.pool.write_rows(found.selected, out / f"selected.{suffix}")
     write_parameters(out, scored, model, start, identity[1]["model"])
     result = run_facts(settings, inputs, found, scored, history, candidates)
     ledger.book("report")
-    result["stages"] = ledger.stages()
+    costs = tuple(StageCost(**cost) for cost in ledger.stages())
+    result = replace(result, stages=costs)
     add_to_manifest(out, {"command": "select", **_manifest(result)})
     write_atomically(
         out / "report.html", lambda path: write_selection_page(result, path)
     )
-    write_json(out / RESULT, result)  # last: it marks the run as finished
+    write_result(out / RESULT, result)  # last: it marks the run as finished
     return SelectRun(result, reused=False)
 
 
@@ -253,6 +256,7 @@ def _rankings(
     return tuple(ranking(method.score(group).scores) for group in groups)
 
 
-def _manifest(result: dict) -> dict:
+def _manifest(result: SelectionResult) -> dict:
     names = ("versions", "device", "precision", "seed", "num_cut", "stages")
-    return {name: result[name] for name in names}
+    values = plain_values(result)
+    return {name: values[name] for name in names}

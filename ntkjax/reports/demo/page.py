@@ -33,6 +33,7 @@ from ntkjax.reports.demo.tables import (
     source_rows,
     wordings,
 )
+from ntkjax.reports.selection.tables import source_ratio
 from ntkjax.reports.templates import render
 
 
@@ -53,6 +54,7 @@ def demo_page(result: dict) -> str:
         differences=difference_rows(result),
         chosen=chosen_finding(result),
         sources=source_rows(result),
+        ratio=source_ratio,
         kernels_finding=kernels_finding(result["kernels"]),
         kernels=kernel_rows(result),
         seconds=seconds_text(result["seconds"]),

@@ -24,7 +24,8 @@ from ntkjax.reports.demo.findings import (
 )
 from ntkjax.reports.fidelity.tables import fidelity_cells
 from ntkjax.reports.numbers import percent_text, whole_text
-from ntkjax.reports.selection.tables import Composition, composition
+from ntkjax.reports.selection.tables import composition
+from ntkjax.selection.result import SourceCounts
 
 
 THING = "key"
@@ -60,7 +61,7 @@ class SourceRow(NamedTuple):
     """
 
     kind: str
-    counts: Composition
+    counts: SourceCounts
 
 
 def wordings(result: dict) -> list[Wording]:
@@ -105,10 +106,10 @@ def source_rows(result: dict) -> list[SourceRow]:
     """All sources, those with most chosen first."""
     needed = {row["source"] for row in result["sources"] if row["needed"]}
     plain = [
-        {key: value for key, value in row.items() if key != "needed"}
+        SourceCounts(**{key: value for key, value in row.items() if key != "needed"})
         for row in result["sources"]
     ]
-    rows = composition({"sources": plain}, most=len(plain))
+    rows = composition(plain, most=len(plain))
     return [SourceRow(_kind(row.source, needed), row) for row in rows]
 
 

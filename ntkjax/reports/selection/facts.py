@@ -12,6 +12,7 @@ from ntkjax.reports.numbers import (
     score_text,
     whole_text,
 )
+from ntkjax.selection.result import SelectionResult
 
 
 NOTHING = "–"
@@ -89,11 +90,11 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def method_finding(result: dict) -> str | None:
+def method_finding(result: SelectionResult) -> str | None:
     """What the facts come to, in words; None where there is nothing to add."""
-    if result["method"] != "dualsft":
+    if result.method != "dualsft":
         return None
-    facts = result["method_facts"]
+    facts = result.method_facts
     kept, total = facts["mask_parameters"], facts["num_parameters"]
     mask = f"No mask of the {whole_text(total)} parameters was asked for."
     if kept is not None:
@@ -110,9 +111,9 @@ def method_finding(result: dict) -> str | None:
     )
 
 
-def method_facts(result: dict) -> list[tuple[str, str]]:
+def method_facts(result: SelectionResult) -> list[tuple[str, str]]:
     """Labels and values, those with known labels first."""
-    items = _flat(result["method_facts"])
+    items = _flat(result.method_facts)
     return [
         (LABELS.get(name, name), _text(items[name]))
         for name in _ordered(items)
@@ -120,13 +121,13 @@ def method_facts(result: dict) -> list[tuple[str, str]]:
     ]
 
 
-def method_tables(result: dict) -> list[Table]:
+def method_tables(result: SelectionResult) -> list[Table]:
     """Facts that are lists of records.
 
     Of `rounds` only more than one is a table: the facts beside it hold the last one's
     numbers.
     """
-    items = _flat(result["method_facts"])
+    items = _flat(result.method_facts)
     names = [name for name in _ordered(items) if _is_table(items[name])]
     return [
         _table(LABELS.get(name, name), items[name])

@@ -1,34 +1,4 @@
-"""One self-contained HTML page about a selection: no scripts, no network.
-
-`result` is the content of `selection.json`. Names are those of `ntkjax select`;
-`X | None` marks what a run may not have:
-
-* `model`, `target` [files], `pool` [files]; `method`, `picker`, `reverse`,
-  `parameters`: lora or full; `kernel` | None: of the method ntk;
-* `method_facts`: what the method found, other keys for each method: plain values, and
-  mappings and lists of them; a list of mappings is a table;
-* `num_target`, `num_aim`: what the method looked at, target examples or dualsft's
-  validation examples; `validation` [files] that these come from, else the target;
-  `num_pool`, `num_shortlisted` | None, `num_neighbors` | None,
-  `num_selected`;
-* `budget` {`examples` | None, `tokens` | None}, `selected_tokens`, `pool_tokens`,
-  `num_cut` {`target`, `pool`};
-* `warmup` {`kind`: target, pool, none, or adapter (none, at one that was given);
-  `examples`; `steps`, `first_loss`, `last_loss` | None; `history` [{`step`, `loss`}]};
-* `sources` [{`source`, `pool`, `shortlisted` | None, `selected`, `pool_share`,
-  `selected_share`}];
-* `distributions` {`votes` {`edges`, `pool`, `selected`} | None, `scores` {`edges`,
-  `scored`, `selected`}, `length_score` {`tokens`, `score`, `selected`}};
-  `length_score_spearman`;
-* `texts` {`best`, `cut`, `worst`}, each [{`rank`, `id`, `source` | None, `tokens`,
-  `votes` | None, `score`, `prompt` | None, `response`, `selected`}];
-* `duplicates` {`within`, `target`, `holdout` | None}, each {`exact`, `ngram`, `rows`
-  [{`kind`, `first_id`, `second_id`, `words`}]};
-* `agreement` {`embedding_overlap`, `embedding_overlap_chance`, `vote_overlap`,
-  `spearman_embedding`} | None;
-* `stages` [{`stage`, `seconds`, `peak_mib`}], `versions`, `device`, `precision`,
-  `seed`.
-"""
+"""One self-contained HTML page about a selection: no scripts, no network."""
 
 from pathlib import Path
 
@@ -54,23 +24,24 @@ from ntkjax.reports.selection.plots import (
     scores_figure,
     votes_figure,
 )
-from ntkjax.reports.selection.tables import composition
+from ntkjax.reports.selection.tables import composition, source_ratio
 from ntkjax.reports.selection.words import score_words
 from ntkjax.reports.templates import render
+from ntkjax.selection.result import Duplicates, RankedText, SelectionResult
 
 
 MOST_DUPLICATES = 20
 """So many pairs are listed of each kind; the rest is counted."""
 
 
-def write_selection_page(result: dict, path: Path) -> None:
+def write_selection_page(result: SelectionResult, path: Path) -> None:
     """Writes the page of one run to `path`."""
     path.write_text(selection_page(result), encoding="utf-8")
 
 
-def selection_page(result: dict) -> str:
+def selection_page(result: SelectionResult) -> str:
     """The page as a string; see `write_selection_page`."""
-    sources = composition(result)
+    sources = composition(result.sources)
     largest = max((max(r.pool_share, r.selected_share) for r in sources), default=0)
     return render(
         "selection/page.html.j2",
@@ -78,6 +49,7 @@ def selection_page(result: dict) -> str:
         opening=opening(result),
         warnings=warnings(result),
         sources=sources,
+        ratio=source_ratio,
         largest_share=largest or 1,
         length_finding=length_finding(result),
         agreement=agreement_findings(result),
@@ -88,27 +60,29 @@ def selection_page(result: dict) -> str:
         definition=score_words(result).definition,
         rank=rank_finding(result),
         groups=_text_groups(result),
-        duplicates=_duplicate_groups(result["duplicates"]),
+        duplicates=_duplicate_groups(result.duplicates),
         figures=_figures(result),
     )
 
 
-def _text_groups(result: dict) -> list[tuple[str, str, list[dict]]]:
+def _text_groups(
+    result: SelectionResult,
+) -> list[tuple[str, str, tuple[RankedText, ...]]]:
     """Anchor, title and rows of the three groups of texts."""
     first, last = "Highest scores", "Lowest of the scored"
-    if result["picker"] != "top":
+    if result.picker != "top":
         first, last = "Picked first", "Last of the scored"
-    elif result["reverse"]:
+    elif result.reverse:
         first, last = "Lowest scores", "Highest of the scored"
-    texts = result["texts"]
+    texts = result.texts
     return [
-        ("best", first, texts["best"]),
-        ("cut", "Around the cut", texts["cut"]),
-        ("worst", last, texts["worst"]),
+        ("best", first, texts.best),
+        ("cut", "Around the cut", texts.cut),
+        ("worst", last, texts.worst),
     ]
 
 
-def _duplicate_groups(duplicates: dict) -> list[dict]:
+def _duplicate_groups(duplicates: Duplicates) -> list[dict]:
     """Sentence, rows and what a pair is, for the three comparisons."""
     comparisons = (
         ("holdout", "a holdout text", "chosen example, holdout example"),
@@ -117,10 +91,11 @@ def _duplicate_groups(duplicates: dict) -> list[dict]:
     )
     groups = []
     for key, what, pair in comparisons:
-        rows = duplicates[key]["rows"] if duplicates[key] else []
+        record = getattr(duplicates, key)
+        rows = record.rows if record else ()
         groups.append(
             {
-                "finding": duplicates_finding(duplicates[key], what),
+                "finding": duplicates_finding(record, what),
                 "pair": pair,
                 "rows": rows[:MOST_DUPLICATES],
                 "num_hidden": max(0, len(rows) - MOST_DUPLICATES),
@@ -130,14 +105,14 @@ def _duplicate_groups(duplicates: dict) -> list[dict]:
     return groups
 
 
-def _figures(result: dict) -> dict[str, Markup]:
+def _figures(result: SelectionResult) -> dict[str, Markup]:
     """Figures by name, marked as safe: they hold numbers and fixed words only."""
-    distributions = result["distributions"]
-    figures = {"scores": scores_figure(distributions["scores"])}
-    if distributions["votes"] is not None:
-        figures["votes"] = votes_figure(distributions["votes"])
-    if distributions["length_score"]["tokens"]:
-        figures["length"] = length_figure(distributions["length_score"])
-    if len(result["warmup"]["history"]) > 1:
-        figures["loss"] = loss_figure(result["warmup"]["history"])
+    distributions = result.distributions
+    figures = {"scores": scores_figure(distributions.scores)}
+    if distributions.votes is not None:
+        figures["votes"] = votes_figure(distributions.votes)
+    if distributions.length_score.tokens:
+        figures["length"] = length_figure(distributions.length_score)
+    if len(result.warmup.history) > 1:
+        figures["loss"] = loss_figure(result.warmup.history)
     return {name: Markup(svg) for name, svg in figures.items()}

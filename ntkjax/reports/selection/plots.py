@@ -14,29 +14,34 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from ntkjax.reports.fidelity.plots import MANY_POINTS
 from ntkjax.reports.numbers import count_text
 from ntkjax.reports.svg import BLUE, ORANGE, draw
+from ntkjax.selection.result import (
+    LengthSample,
+    ScoresHistogram,
+    StepLoss,
+    VotesHistogram,
+)
 
 
 STEEP = 20
 """Counts are drawn on a logarithmic axis if all outgrow the chosen so many times."""
 
 
-def votes_figure(votes: dict) -> str:
+def votes_figure(votes: VotesHistogram) -> str:
     """Histogram of the votes: the pool, and the chosen in front of it."""
-    counts = votes["pool"], votes["selected"]
-    return _histogram(votes["edges"], *counts, "votes of target examples", "votes")
+    counts = votes.pool, votes.selected
+    return _histogram(votes.edges, *counts, "votes of target examples", "votes")
 
 
-def scores_figure(scores: dict) -> str:
+def scores_figure(scores: ScoresHistogram) -> str:
     """Histogram of the scores: all that were scored, and the chosen in front."""
-    return _histogram(
-        scores["edges"], scores["scored"], scores["selected"], "score", "scores"
-    )
+    counts = scores.scored, scores.selected
+    return _histogram(scores.edges, *counts, "score", "scores")
 
 
-def length_figure(sample: dict) -> str:
+def length_figure(sample: LengthSample) -> str:
     """Score over tokens, one point per example of the sample."""
-    tokens, scores = np.array(sample["tokens"]), np.array(sample["score"])
-    selected = np.array(sample["selected"], bool)
+    tokens, scores = np.array(sample.tokens), np.array(sample.score)
+    selected = np.array(sample.selected, bool)
 
     def paint(axes: Axes) -> None:
         for rows, color in ((~selected, BLUE), (selected, ORANGE)):
@@ -59,10 +64,10 @@ def length_figure(sample: dict) -> str:
     return draw(4.4, 2.8, paint, description)
 
 
-def loss_figure(history: Sequence[dict]) -> str:
+def loss_figure(history: Sequence[StepLoss]) -> str:
     """Loss of the warm-up over its steps."""
-    steps = [point["step"] for point in history]
-    losses = [point["loss"] for point in history]
+    steps = [point.step for point in history]
+    losses = [point.loss for point in history]
 
     def paint(axes: Axes) -> None:
         axes.plot(steps, losses, color=BLUE, linewidth=1.2, marker="o", markersize=2)
@@ -77,9 +82,9 @@ def loss_figure(history: Sequence[dict]) -> str:
 
 
 def _histogram(
-    edges: list,
-    everyone: list,
-    chosen: list,
+    edges: Sequence[float | int],
+    everyone: Sequence[int],
+    chosen: Sequence[int],
     label: str,
     what: str,
 ) -> str:

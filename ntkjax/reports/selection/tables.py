@@ -1,6 +1,5 @@
 """The sources of a selection as rows, and its summary for a terminal."""
 
-import dataclasses
 from collections.abc import Sequence
 
 from rich import box
@@ -18,49 +17,30 @@ from ntkjax.reports.selection.findings import (
     warmup_finding,
     warnings,
 )
+from ntkjax.selection.result import SelectionResult, SourceCounts
 
 
 MANY_SOURCES = 25
 """More sources than this are added up in one row."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Composition:
-    """One source, or the sum of several.
-
-    Attributes:
-        source: Its name.
-        pool: Examples in the pool.
-        shortlisted: Examples on the shortlist, None without one.
-        selected: Examples chosen.
-        pool_share: Share of the pool.
-        selected_share: Share of the chosen.
-    """
-
-    source: str
-    pool: int
-    shortlisted: int | None
-    selected: int
-    pool_share: float
-    selected_share: float
-
-    @property
-    def ratio(self) -> str:
-        """Its share of the chosen as a multiple of its share of the pool."""
-        if self.pool_share == 0:
-            return "–"
-        return ratio_text(self.selected_share / self.pool_share)
-
-
-def composition(result: dict, most: int = MANY_SOURCES) -> list[Composition]:
+def composition(
+    sources: Sequence[SourceCounts], most: int = MANY_SOURCES
+) -> list[SourceCounts]:
     """The sources, those with most chosen first; all after `most` in one row."""
-    rows = [Composition(**source) for source in result["sources"]]
-    rows.sort(key=lambda row: (-row.selected, -row.pool, row.source))
+    rows = sorted(sources, key=lambda row: (-row.selected, -row.pool, row.source))
     shown, rest = rows[:most], rows[most:]
     return [*shown, _sum(rest)] if len(rest) > 1 else rows
 
 
-def selection_summary(result: dict) -> Group:
+def source_ratio(row: SourceCounts) -> str:
+    """Its share of the chosen as a multiple of its share of the pool."""
+    if row.pool_share == 0:
+        return "–"
+    return ratio_text(row.selected_share / row.pool_share)
+
+
+def selection_summary(result: SelectionResult) -> Group:
     """What was chosen, warnings, sources and key facts, for 80 columns and more.
 
     Texts go in as `rich.text.Text`, so that brackets in them are not read as markup.
@@ -74,13 +54,13 @@ def selection_summary(result: dict) -> Group:
         Text(opening(result)),
         *(Text(warning, style="bold yellow") for warning in warnings(result)),
         Text(),
-        _table(composition(result)),
+        _table(composition(result.sources)),
         Text(),
         *(Text(fact) for fact in facts),
     )
 
 
-def _table(rows: Sequence[Composition]) -> Table:
+def _table(rows: Sequence[SourceCounts]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -102,15 +82,15 @@ def _table(rows: Sequence[Composition]) -> Table:
             *map(whole_text, counts),
             percent_text(row.pool_share),
             percent_text(row.selected_share),
-            row.ratio,
+            source_ratio(row),
         )
     return table
 
 
-def _sum(rows: Sequence[Composition]) -> Composition:
+def _sum(rows: Sequence[SourceCounts]) -> SourceCounts:
     total = lambda name: sum(getattr(row, name) or 0 for row in rows)
     has_shortlist = rows[0].shortlisted is not None
-    return Composition(
+    return SourceCounts(
         source=f"{len(rows)} other sources",
         pool=total("pool"),
         shortlisted=total("shortlisted") if has_shortlist else None,

@@ -6,6 +6,7 @@ Texts hold `{names}`, which `score_words` fills in from the record of a run.
 from dataclasses import dataclass, replace
 
 from ntkjax.reports.numbers import whole_text
+from ntkjax.selection.result import SelectionResult
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,9 @@ WORDS = {
 }
 
 
-def score_words(result: dict) -> Words:
+def score_words(result: SelectionResult) -> Words:
     """The words of the run's method, with every name filled in."""
-    words, names = WORDS[result["method"]], _names(result)
+    words, names = WORDS[result.method], _names(result)
     score = words.score.format_map(names)
     return replace(
         words,
@@ -146,17 +147,17 @@ def count_noun(number: int, noun: str) -> str:
     return f"{whole_text(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def _names(result: dict) -> dict[str, str]:
-    facts = result["method_facts"]
-    names = {"kernel": str(result["kernel"])}
-    if result["method"] == "dualsft":
+def _names(result: SelectionResult) -> dict[str, str]:
+    facts = result.method_facts
+    names = {"kernel": str(result.kernel)}
+    if result.method == "dualsft":
         names["objective"] = _objective(result)
-    if result["method"] == "less":
+    if result.method == "less":
         names |= _less_names(facts)
-    if result["method"] == "dsir":
+    if result.method == "dsir":
         names["noise"] = ", with random noise" if facts["sample"] else ""
         names["draw"] = _DRAW if facts["sample"] else ""
-    if result["method"] == "vote":
+    if result.method == "vote":
         names["neighbors"] = whole_text(facts["neighbors"])
     return names
 
@@ -183,10 +184,10 @@ def _less_names(facts: dict) -> dict[str, str]:
     }
 
 
-def _objective(result: dict) -> str:
+def _objective(result: SelectionResult) -> str:
     """What dualsft wants to fall, as far as its weights are not zero."""
-    facts = result["method_facts"]
-    count = count_noun(result["num_aim"], "validation example")
+    facts = result.method_facts
+    count = count_noun(result.num_aim, "validation example")
     parts = {
         "lambda_new": f"the loss of {count}",
         "lambda_prior": "the divergence from the model before its warm-up",

@@ -87,7 +87,7 @@ def _real_over_planned(folder: pathlib.Path) -> float:
     planned = run_plan(PlanSettings(**given, hardware="cpu", measure=True)).plan
     jax.clear_caches()
     result = run_select(SelectSettings(**given)).result
-    stages = {row["stage"]: row["seconds"] for row in result["stages"]}
+    stages = {row.stage: row.seconds for row in result.stages}
     real = sum(stages[name] for name in ("warm-up", "embeddings and vote", "scores"))
     own = [row for row in planned.stages if row.name not in ("load", "report")]
     return real / sum(row.seconds for row in own)

@@ -9,9 +9,11 @@ from pyarrow import parquet
 from ntkjax.commands.select.result import (
     NO_SOURCE,
     Selection,
-    duplicate_facts,
-    selection_facts,
+    distributions_of,
+    duplicates_of,
+    sources_of,
     text_of,
+    texts_of,
     write_scores,
 )
 from ntkjax.data.examples import Example
@@ -87,91 +89,87 @@ def test_without_a_vote_its_columns_are_null(pool, found, tmp_path):
 
 def test_blocks_of_rows_make_no_difference(pool, found, tmp_path, monkeypatch):
     write_scores(pool, found, tmp_path / "whole.parquet")
-    facts = selection_facts(pool, found, 0)
+    sources = sources_of(pool, found)
     monkeypatch.setattr("ntkjax.commands.select.result._BLOCK", 7)
     write_scores(pool, found, tmp_path / "blocks.parquet")
     whole, blocks = (
         parquet.read_table(tmp_path / f"{name}.parquet") for name in ("whole", "blocks")
     )
     assert whole.equals(blocks)
-    assert selection_facts(pool, found, 0) == facts
+    assert sources_of(pool, found) == sources
 
 
 def test_composition_is_counted(pool, found):
-    facts = selection_facts(pool, found, 0)
-    assert (facts["num_pool"], facts["num_shortlisted"]) == (NUM, 40)
-    assert facts["num_selected"] == 12
-    assert facts["selected_tokens"] == sum(int(found.tokens[i]) for i in found.selected)
-    assert facts["pool_tokens"] == sum(found.tokens.tolist())
-    rows = {row["source"]: row for row in facts["sources"]}
+    sources = sources_of(pool, found)
+    rows = {row.source: row for row in sources}
     assert rows.keys() == {"wiki", "code", NO_SOURCE}
     for name, row in rows.items():
         mine = {i for i in range(NUM) if (SOURCES[i] or NO_SOURCE) == name}
-        assert row["pool"] == len(mine)
-        assert row["shortlisted"] == len(mine & set(found.scored.tolist()))
-        assert row["selected"] == len(mine & set(found.selected.tolist()))
-        assert row["pool_share"] == len(mine) / NUM
-        assert row["selected_share"] == row["selected"] / 12
-    counts = [row["selected"] for row in facts["sources"]]
+        assert row.pool == len(mine)
+        assert row.shortlisted == len(mine & set(found.scored.tolist()))
+        assert row.selected == len(mine & set(found.selected.tolist()))
+        assert row.pool_share == len(mine) / NUM
+        assert row.selected_share == row.selected / 12
+    counts = [row.selected for row in sources]
     assert counts == sorted(counts, reverse=True)
 
 
-def test_histograms_hold_every_row_once(pool, found):
-    shown = selection_facts(pool, found, 0)["distributions"]
-    for name, kind, total in (("votes", "pool", NUM), ("scores", "scored", 40)):
-        histogram = shown[name]
-        assert sum(histogram[kind]) == total
-        assert sum(histogram["selected"]) == 12
-        assert len(histogram["edges"]) == len(histogram[kind]) + 1
+def test_histograms_hold_every_row_once(found):
+    shown = distributions_of(found, 0)
+    votes, scores = shown.votes, shown.scores
+    for histogram, counts, total in (
+        (votes, votes.pool, NUM),
+        (scores, scores.scored, 40),
+    ):
+        assert sum(counts) == total
+        assert sum(histogram.selected) == 12
+        assert len(histogram.edges) == len(counts) + 1
         # a selected example stands in the bin of its own value
-        assert np.all(np.array(histogram["selected"]) <= histogram[kind])
-    sample = shown["length_score"]
-    assert sorted(sample["score"]) == sorted(found.scores.tolist())
-    assert sum(sample["selected"]) == 12
+        assert np.all(np.array(histogram.selected) <= counts)
+    sample = shown.length_score
+    assert sorted(sample.score) == sorted(found.scores.tolist())
+    assert sum(sample.selected) == 12
     pairs = set(
         zip(found.tokens[found.scored].tolist(), found.scores.tolist(), strict=True)
     )
-    assert set(zip(sample["tokens"], sample["score"], strict=True)) == pairs
+    assert set(zip(sample.tokens, sample.score, strict=True)) == pairs
 
 
 def test_texts_of_both_ends_and_of_the_cut(pool, found):
-    texts = selection_facts(pool, found, 0)["texts"]
-    ranks = {name: [row["rank"] for row in rows] for name, rows in texts.items()}
+    texts = texts_of(pool, found)
+    ranks = {name: [row.rank for row in rows] for name, rows in vars(texts).items()}
     assert ranks == {
         "best": list(range(1, 21)),
         "cut": list(range(3, 23)),  # the cut is after rank 12
         "worst": list(range(21, 41)),
     }
-    for row in texts["best"] + texts["cut"] + texts["worst"]:
-        number = found.order[row["rank"] - 1]
-        assert (row["id"], row["prompt"]) == (f"p{number}", f"ask {number}")
-        assert row["selected"] == (row["rank"] <= 12)
-        assert row["score"] == found.scores[list(found.scored).index(number)]
-        assert row["votes"] == found.votes.votes[number]
+    for row in texts.best + texts.cut + texts.worst:
+        number = found.order[row.rank - 1]
+        assert (row.id, row.prompt) == (f"p{number}", f"ask {number}")
+        assert row.selected == (row.rank <= 12)
+        assert row.score == found.scores[list(found.scored).index(number)]
+        assert row.votes == found.votes.votes[number]
 
 
 def test_without_a_vote_nothing_is_made_up(pool, found):
-    facts = selection_facts(pool, without_votes(found), 0)
-    assert facts["num_shortlisted"] is None
-    assert facts["agreement"] is None
-    assert facts["distributions"]["votes"] is None
-    assert {row["shortlisted"] for row in facts["sources"]} == {None}
-    assert {row["votes"] for row in facts["texts"]["best"]} == {None}
+    found = without_votes(found)
+    assert distributions_of(found, 0).votes is None
+    assert {row.shortlisted for row in sources_of(pool, found)} == {None}
+    assert {row.votes for row in texts_of(pool, found).best} == {None}
 
 
 @pytest.mark.parametrize(("num_scored", "budget"), [(1, 1), (2, 1), (2, 2), (60, 60)])
 def test_the_smallest_and_the_largest_selection(pool, num_scored, budget):
-    facts = selection_facts(pool, selection(num_scored, budget), 0)
-    assert facts["num_selected"] == budget
-    assert len(facts["texts"]["best"]) == min(20, num_scored)
+    found = selection(num_scored, budget)
+    assert sum(row.selected for row in sources_of(pool, found)) == budget
+    assert sum(distributions_of(found, 0).scores.selected) == budget
+    assert len(texts_of(pool, found).best) == min(20, num_scored)
 
 
 @pytest.mark.parametrize("score", [-3.0, 0.0, 1e30])
-def test_equal_scores_have_a_histogram(pool, found, score):
+def test_equal_scores_have_a_histogram(found, score):
     level = dataclasses.replace(found, scores=np.full(40, score))
-    facts = selection_facts(pool, level, 0)
-    assert sum(facts["distributions"]["scores"]["scored"]) == 40
-    assert facts["length_score_spearman"] == 0
+    assert sum(distributions_of(level, 0).scores.scored) == 40
 
 
 def test_repeats_are_named_by_their_ids(tmp_path):
@@ -185,14 +183,14 @@ def test_repeats_are_named_by_their_ids(tmp_path):
     write_records(tmp_path / "pool.jsonl", records)
     pool = open_pool([tmp_path / "pool.jsonl"])
     target = [Example("t", "x", f"{long} end", None, "t:1")]
-    found = duplicate_facts(pool, np.array([2, 3, 1, 0]), target, None)
-    assert found["holdout"] is None
-    assert (found["within"]["exact"], found["within"]["ngram"]) == (1, 0)
-    (row,) = found["within"]["rows"]
-    assert (row["first_id"], row["second_id"], row["kind"]) == ("c", "a", "exact")
-    assert (found["target"]["exact"], found["target"]["ngram"]) == (0, 1)
-    (row,) = found["target"]["rows"]
-    assert (row["first_id"], row["second_id"], row["kind"]) == ("b", "t", "13-gram")
+    found = duplicates_of(pool, np.array([2, 3, 1, 0]), target, None)
+    assert found.holdout is None
+    assert (found.within.exact, found.within.ngram) == (1, 0)
+    (row,) = found.within.rows
+    assert (row.first_id, row.second_id, row.kind) == ("c", "a", "exact")
+    assert (found.target.exact, found.target.ngram) == (0, 1)
+    (row,) = found.target.rows
+    assert (row.first_id, row.second_id, row.kind) == ("b", "t", "13-gram")
 
 
 def test_text_is_prompt_and_response():

@@ -5,6 +5,8 @@ import copy
 import numpy as np
 
 from ntkjax.math.ranking import spearman
+from ntkjax.selection.result import SelectionResult
+from ntkjax.store.results import result_from
 from tests.reports.selection.methods import FACTS, WARMUPS
 
 
@@ -14,16 +16,36 @@ WORDS = """net sales rose by five per cent in the third quarter while costs fell
 company said that margins would hold""".split()  # noqa: SIM905
 
 
+NO_WARMUP = {
+    "kind": "none",
+    "examples": 0,
+    "steps": None,
+    "first_loss": None,
+    "last_loss": None,
+    "history": [],
+}
+
+
 def histogram(values, edges):
     return np.histogram(values, edges)[0].tolist()
 
 
-def selection_run(method: str = "ntk", seed: int = 0) -> dict:
-    """`result` of 100 examples chosen out of 1600, with the method's defaults.
+def selection_run(method: str = "ntk", **changes) -> SelectionResult:
+    """A run with some fields changed, given as plain values."""
+    return record(selection_values(method) | changes)
+
+
+def record(values: dict) -> SelectionResult:
+    """The result that plain values stand for."""
+    return result_from({"schema": 1, **values}, SelectionResult)
+
+
+def selection_values(method: str = "ntk") -> dict:
+    """`selection.json` of 100 examples out of 1600, with the method's defaults.
 
     ntk has a shortlist of 400, the other methods have none.
     """
-    result = ntk_run(seed)
+    result = ntk_values()
     if method == "ntk":
         return result
     without_votes(result)
@@ -41,9 +63,9 @@ def selection_run(method: str = "ntk", seed: int = 0) -> dict:
     return result
 
 
-def ntk_run(seed: int = 0) -> dict:
-    """`result` of the method ntk."""
-    rng = np.random.default_rng(seed)
+def ntk_values() -> dict:
+    """`selection.json` of the method ntk."""
+    rng = np.random.default_rng(0)
     sources = np.repeat(list(SOURCES), list(SOURCES.values()))
     tokens = rng.integers(20, 200, NUM_POOL)
     votes = rng.poisson(1.0 + 6.0 * (sources == "sensemaking") * rng.random(NUM_POOL))
@@ -149,7 +171,9 @@ def ntk_run(seed: int = 0) -> dict:
             "embedding_overlap": 0.31,
             "embedding_overlap_chance": 0.25,
             "vote_overlap": 0.37,
+            "vote_overlap_chance": 0.25,
             "spearman_embedding": 0.42,
+            "spearman_votes": 0.21,
         },
         "stages": [
             {"stage": "warm-up", "seconds": 61.25, "peak_mib": 812.4},
@@ -186,19 +210,12 @@ def without_votes(result: dict) -> None:
 
 def without_warmup(result: dict) -> None:
     """Takes out what a warm-up leaves."""
-    result["warmup"] = {
-        "kind": "none",
-        "examples": 0,
-        "steps": None,
-        "first_loss": None,
-        "last_loss": None,
-        "history": [],
-    }
+    result["warmup"] = NO_WARMUP
 
 
-def bare_run() -> dict:
+def bare_run() -> SelectionResult:
     """The same run with all that may be missing left out."""
-    result = selection_run()
+    result = selection_values()
     without_votes(result)
     without_warmup(result)
     result["budget"] = {"examples": None, "tokens": 5000}
@@ -207,4 +224,4 @@ def bare_run() -> dict:
             row |= {"source": None, "prompt": None}
     nothing = {"exact": 0, "ngram": 0, "rows": []}
     result["duplicates"] = {"within": nothing, "target": nothing, "holdout": None}
-    return result
+    return record(result)

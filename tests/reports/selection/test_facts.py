@@ -1,5 +1,3 @@
-import copy
-
 import pytest
 
 from ntkjax.reports.selection.facts import (
@@ -14,7 +12,7 @@ from tests.reports.selection.run import selection_run
 
 
 def facts_of(**facts):
-    return {"method": "loss", "method_facts": facts}
+    return selection_run("loss", method_facts=facts)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -87,9 +85,9 @@ def test_rounds():
     )
     assert table.rows[0] == ("0", "0.0123", "0.0121", "–", "–")
     assert table.rows[1] == ("1", "0.0131", "0.0128", "0.42", "0.875")
-    facts = result["method_facts"]
+    facts = result.method_facts
     only = {**facts, "rounds": facts["rounds"][-1:]}
-    assert method_tables(result | {"method_facts": only}) == []
+    assert method_tables(selection_run("dualsft", method_facts=only)) == []
 
 
 def test_finding_of_dualsft():
@@ -98,13 +96,12 @@ def test_finding_of_dualsft():
         "The mask keeps 12,288 of 122,880 parameters (10.0%). The second-order term is "
         "0.02 times as long as the first-order one."
     )
-    facts = copy.deepcopy(result["method_facts"])
-    first = result | {"method_facts": facts | {"mask_parameters": None, "kappa": 0.0}}
-    assert method_finding(first) == ("No mask of the 122,880 parameters was asked for.")
-    no_gradient = facts | {"second_to_first": None}
-    assert "second-order" not in str(
-        method_finding(result | {"method_facts": no_gradient})
+    says = lambda **changes: method_finding(
+        selection_run("dualsft", method_facts=result.method_facts | changes)
     )
+    first = says(mask_parameters=None, kappa=0.0)
+    assert first == "No mask of the 122,880 parameters was asked for."
+    assert "second-order" not in says(second_to_first=None)
 
 
 def test_other_methods_have_no_finding():

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from ntkjax.reports.selection.findings import (
@@ -10,10 +12,12 @@ from ntkjax.reports.selection.findings import (
     warnings,
 )
 from ntkjax.selection.pickers.table import PICKERS
-from tests.reports.selection.run import bare_run, selection_run
+from ntkjax.selection.result import Duplicates, Repeats
+from tests.reports.selection.run import NO_WARMUP, bare_run, selection_run
 
 
-NOTHING = {"exact": 0, "ngram": 0, "rows": []}
+NOTHING = Repeats(exact=0, ngram=0, rows=())
+TAUGHT = {**NO_WARMUP, "kind": "target"}
 
 
 def test_opening():
@@ -26,7 +30,7 @@ def test_opening():
 
 
 def test_opening_without_a_shortlist():
-    result = selection_run("embedding") | {"num_target": 1}
+    result = selection_run("embedding", num_target=1)
     assert opening(result) == (
         "100 of 1,600 pool examples were chosen for a domain of 1 target example: "
         "those with the highest mean cosine of embeddings with the target examples, "
@@ -49,8 +53,7 @@ def test_opening_of_other_methods(method, says):
 
 def test_opening_of_dualsft_speaks_of_what_it_looked_at():
     """A validation set takes the target's place or is a part of it."""
-    result = selection_run("dualsft")
-    says = lambda **changes: opening(result | changes)
+    says = lambda **changes: opening(selection_run("dualsft", **changes))
     start = "100 of 1,600 pool examples were chosen for "
     whole = says()
     assert whole.startswith(f"{start}200 validation examples: those with the largest")
@@ -63,26 +66,23 @@ def test_opening_of_dualsft_speaks_of_what_it_looked_at():
     for number in (50, 200, 300):
         files = {"num_aim": number, "validation": ["v.jsonl"]}
         assert says(**files).endswith(" Of the 200 target examples 200 were not used.")
-        taught = {"warmup": {"kind": "target"}}
-        assert says(**files, **taught).endswith("out of the whole pool.")
-    assert "not used" not in says(num_aim=100, warmup={"kind": "target"})
+        assert says(**files, warmup=TAUGHT).endswith("out of the whole pool.")
+    assert "not used" not in says(num_aim=100, warmup=TAUGHT)
 
 
 def test_opening_says_where_the_target_played_no_part():
-    result = selection_run("random")
-    assert opening(result) == (
+    says = lambda method, **changes: opening(selection_run(method, **changes))
+    assert says("random") == (
         "100 of 1,600 pool examples were chosen without regard to the domain of 200 "
         "target examples: drawn at random, out of the whole pool."
     )
-    assert "for a domain" in opening(result | {"num_shortlisted": 400})
-    taught = {"warmup": {"kind": "target"}}
-    assert "without regard" in opening(result | taught)  # it does not read the model
-    assert "without regard" in opening(selection_run("loss"))
-    assert "for a domain" in opening(selection_run("loss") | taught)
+    assert "for a domain" in says("random", num_shortlisted=400)
+    assert "without regard" in says("random", warmup=TAUGHT)  # it reads no model
+    assert "without regard" in says("loss")
+    assert "for a domain" in says("loss", warmup=TAUGHT)
 
 
 def test_opening_of_other_pickers():
-    result = selection_run("less")
     words = {
         "top": "over the checkpoints of the warm-up (LESS), out of the whole pool.",
         "quota": "(LESS), each source with its share of the picks, out of the whole",
@@ -93,26 +93,23 @@ def test_opening_of_other_pickers():
     }
     assert set(words) == set(PICKERS)
     for picker, says in words.items():
-        assert says in opening(result | {"picker": picker})
-    groups = {"method_facts": {"pooling": "weighted", "queries": "groups"}}
-    assert "each group of the target in turn" in opening(selection_run("rds") | groups)
+        assert says in opening(selection_run("less", picker=picker))
+    groups = selection_run("rds", method_facts={"pooling": "", "queries": "groups"})
+    assert "each group of the target in turn" in opening(groups)
 
 
 def test_opening_of_a_reversed_run():
-    result = selection_run("loss") | {"reverse": True}
-    assert "those with the LOWEST loss, out of the whole pool, as a control." in (
-        opening(result)
-    )
-    reverse = opening(result | {"picker": "quota"})
+    says = lambda **changes: opening(selection_run("loss", reverse=True, **changes))
+    assert "those with the LOWEST loss, out of the whole pool, as a control." in says()
+    reverse = says(picker="quota")
     assert "LOWEST loss, each source with its share of the picks, out of" in reverse
 
 
 def test_rank():
-    result = selection_run()
-    assert rank_finding(result) == "The number in front is the rank by score."
-    reverse = rank_finding(result | {"reverse": True})
-    assert reverse.endswith("by score, the lowest first.")
-    assert "in the order of picking" in rank_finding(result | {"picker": "quota"})
+    says = lambda **changes: rank_finding(selection_run(**changes))
+    assert says() == "The number in front is the rank by score."
+    assert says(reverse=True).endswith("by score, the lowest first.")
+    assert "in the order of picking" in says(picker="quota")
 
 
 def test_leakage_comes_first():
@@ -125,9 +122,8 @@ def test_leakage_comes_first():
 
 def test_no_warning_without_repeats():
     assert warnings(bare_run()) == []
-    result = selection_run()
-    result["duplicates"] |= {"target": NOTHING, "holdout": NOTHING}
-    assert warnings(result) == []
+    duplicates = Duplicates(within=NOTHING, target=NOTHING, holdout=NOTHING)
+    assert warnings(dataclasses.replace(selection_run(), duplicates=duplicates)) == []
 
 
 @pytest.mark.parametrize(
@@ -142,7 +138,7 @@ def test_no_warning_without_repeats():
     ],
 )
 def test_length(value, words):
-    assert words in length_finding({"length_score_spearman": value})
+    assert words in length_finding(selection_run(length_score_spearman=value))
 
 
 def test_agreement():
@@ -159,34 +155,33 @@ def test_warmup():
         "LoRA was trained on 200 examples of the domain for 60 steps; the loss went "
         "from 3.90 to 2.04."
     )
-    result["warmup"] |= {"last_loss": None, "steps": 1}
-    assert warmup_finding(result).endswith("of the domain for 1 step.")
+    warmup = dataclasses.replace(result.warmup, last_loss=None, steps=1)
+    once = warmup_finding(dataclasses.replace(result, warmup=warmup))
+    assert once.endswith("of the domain for 1 step.")
 
 
 def test_warmup_on_the_pool_and_of_all_weights():
-    result = selection_run("less") | {"parameters": "full"}
+    result = selection_run("less", parameters="full")
     words = "All weights were trained on 80 examples of the pool for 60 steps; the"
     assert warmup_finding(result).startswith(words)
 
 
 def test_no_warmup():
-    result = selection_run("loss")
-    says = lambda **changes: warmup_finding(result | changes)
-    assert says() == "No warm-up: the scores were taken at the start of LoRA."
-    assert says(parameters="full").endswith("taken at the model as it is.")
-    assert says(warmup={"kind": "adapter"}).endswith("the adapter that was given.")
-    result = selection_run("random")
-    assert says() == "No warm-up: the method does not look at the model."
-    assert "embeddings were taken at the start" in says(num_shortlisted=400)
+    says = lambda *method, **changes: warmup_finding(selection_run(*method, **changes))
+    assert says("loss") == "No warm-up: the scores were taken at the start of LoRA."
+    assert says("loss", parameters="full").endswith("taken at the model as it is.")
+    adapter = NO_WARMUP | {"kind": "adapter"}
+    assert says("loss", warmup=adapter).endswith("the adapter that was given.")
+    assert says("random") == "No warm-up: the method does not look at the model."
+    assert "embeddings were taken at the start" in says("random", num_shortlisted=400)
 
 
 def test_duplicates():
-    record = {"exact": 1, "ngram": 1200, "rows": []}
-    assert duplicates_finding(record, "a target text") == (
+    assert duplicates_finding(Repeats(1, 1200, ()), "a target text") == (
         "1,201 chosen examples repeat a target text: 1 word for word, 1,200 in a run "
         "of 13 words."
     )
-    assert duplicates_finding({"exact": 1, "ngram": 0}, "x").startswith(
+    assert duplicates_finding(Repeats(1, 0, ()), "x").startswith(
         "1 chosen example repeats x"
     )
     assert duplicates_finding(NOTHING, "x") == "No chosen example repeats x."

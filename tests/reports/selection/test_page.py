@@ -1,5 +1,4 @@
 import html.parser
-import json
 import re
 
 import pytest
@@ -9,7 +8,13 @@ from ntkjax.reports.selection.findings import length_finding, opening, warnings
 from ntkjax.reports.selection.page import selection_page, write_selection_page
 from ntkjax.reports.selection.words import score_words
 from ntkjax.selection.methods.table import METHODS
-from tests.reports.selection.run import bare_run, duplicates, selection_run
+from tests.reports.selection.run import (
+    bare_run,
+    duplicates,
+    record,
+    selection_run,
+    selection_values,
+)
 
 
 HOSTILE = [
@@ -69,8 +74,9 @@ def squeeze(text):
     return re.sub(r"\s+", " ", text).strip()
 
 
-def poison(result, text):
-    """`result` with `text` in every place that a user's file or flag can reach."""
+def poisoned(text):
+    """A run with `text` in every place that a user's file or flag can reach."""
+    result = selection_values()
     result |= {"model": text, "target": [text], "pool": [text, text]}
     result |= {"device": text, "versions": {text: text}, "kernel": text}
     result["method_facts"] |= {text: text, "queries": [text, {}], "kernel": text}
@@ -80,10 +86,10 @@ def poison(result, text):
     for rows in result["texts"].values():
         for row in rows:
             row |= {"id": text, "source": text, "prompt": text, "response": text * 80}
-    for record in result["duplicates"].values():
-        for row in record["rows"]:
+    for repeats in result["duplicates"].values():
+        for row in repeats["rows"]:
             row |= {"first_id": text, "second_id": text, "words": text}
-    return result
+    return record(result)
 
 
 @pytest.fixture
@@ -125,18 +131,18 @@ def test_parts_stand_in_the_order_that_a_reader_needs(page):
 def test_numbers_are_those_of_the_record(page):
     result = selection_run()
     rows = {row[0]: row[1:] for row in page.rows}
-    for source in result["sources"]:
-        counts = [f"{source[key]:,}" for key in ("selected", "shortlisted", "pool")]
-        shares = [f"{source[key]:.1%}" for key in ("pool_share", "selected_share")]
-        assert rows[source["source"]][:2] == shares
-        assert rows[source["source"]][3:] == counts
-    for stage in result["stages"]:
-        cells = [f"{stage['seconds']:,.1f}", f"{stage['peak_mib']:,.0f}"]
-        assert rows[stage["stage"]] == cells
+    for source in result.sources:
+        numbers = (source.selected, source.shortlisted, source.pool)
+        shares = [f"{s:.1%}" for s in (source.pool_share, source.selected_share)]
+        assert rows[source.source][:2] == shares
+        assert rows[source.source][3:] == [f"{number:,}" for number in numbers]
+    for stage in result.stages:
+        cells = [f"{stage.seconds:,.1f}", f"{stage.peak_mib:,.0f}"]
+        assert rows[stage.stage] == cells
     assert rows["all stages"] == ["252.8", "1,302"]
     text = squeeze(page.text)
-    for number in ("selected_tokens", "pool_tokens"):
-        assert f"{result[number]:,}" in text
+    for number in (result.selected_tokens, result.pool_tokens):
+        assert f"{number:,}" in text
     assert "Budget: 100 examples" in text
     assert "3 target, 41 pool examples" in text
 
@@ -144,21 +150,21 @@ def test_numbers_are_those_of_the_record(page):
 def test_every_text_is_there_with_its_numbers(page):
     result = selection_run()
     text = squeeze(page.text)
-    for rows in result["texts"].values():
-        for row in rows:
-            assert squeeze(f"{row['rank']}{row['id']} {row['source']}") in text
-            assert f"score {row['score']:.4g}" in text
-            assert squeeze(row["response"]) in text
+    texts = result.texts
+    for row in (*texts.best, *texts.cut, *texts.worst):
+        assert squeeze(f"{row.rank}{row.id} {row.source}") in text
+        assert f"score {row.score:.4g}" in text
+        assert squeeze(row.response) in text
     assert page.tags.count("article") == 60 + 2 + 2 + 4
     assert page.text.count("the cut: ") == 1
 
 
 @pytest.mark.usefixtures("without_figures")
 def test_white_space_is_kept_and_long_texts_are_cut():
-    result = selection_run()
+    result = selection_values()
     row = result["texts"]["best"][0]
     row |= {"prompt": "  two\n\n  lines", "response": "x" * 1500 + "y" * 1234}
-    page = Page(selection_page(result))
+    page = Page(selection_page(record(result)))
     assert "  two\n\n  lines" in page.text
     assert "x" * 1500 in page.text
     assert "xy" not in page.text
@@ -175,8 +181,8 @@ def test_no_network_no_scripts(page):
 @pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_text_changes_no_element(hostile):
-    plain = Page(selection_page(poison(selection_run(), "z" * len(hostile))))
-    found = Page(selection_page(poison(selection_run(), hostile)))
+    plain = Page(selection_page(poisoned("z" * len(hostile))))
+    found = Page(selection_page(poisoned(hostile)))
     assert found.tags == plain.tags
     assert found.attributes == plain.attributes
     assert found.open == []
@@ -185,11 +191,8 @@ def test_hostile_text_changes_no_element(hostile):
 @pytest.mark.usefixtures("without_figures")
 def test_hostile_text_is_shown():
     for hostile in HOSTILE[:9]:
-        assert (
-            Page(selection_page(poison(selection_run(), hostile))).text.count(hostile)
-            > 200
-        )
-    text = Page(selection_page(poison(selection_run(), "a\u202eb\x1b"))).text
+        assert Page(selection_page(poisoned(hostile))).text.count(hostile) > 200
+    text = Page(selection_page(poisoned("a\u202eb\x1b"))).text
     assert "a⟨U+202E⟩b⟨U+001B⟩" in text
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)
 
@@ -248,7 +251,7 @@ def test_what_dualsft_found():
     ],
 )
 def test_texts_are_called_what_they_are(changes, titles, rank):
-    text = squeeze(Page(selection_page(selection_run("loss") | changes)).text)
+    text = squeeze(Page(selection_page(selection_run("loss", **changes))).text)
     for title in titles:
         assert f"{title} (20)" in text
     assert f"The number in front {rank}" in text
@@ -274,26 +277,26 @@ def test_run_without_extras():
 
 @pytest.mark.usefixtures("without_figures")
 def test_no_texts_and_no_sample():
-    result = selection_run()
+    result = selection_values()
     result["texts"] = {"best": [], "cut": [], "worst": []}
     empty = {"tokens": [], "score": [], "selected": []}
     result["distributions"]["length_score"] = empty
     result |= {"sources": [], "stages": []}
-    page = Page(selection_page(result))
+    page = Page(selection_page(record(result)))
     assert page.text.count("None.") == 3
     assert page.tags.count("svg") == 3
 
 
 @pytest.mark.usefixtures("without_figures")
 def test_long_lists_of_duplicates_are_cut():
-    result = selection_run()
+    result = selection_values()
     result["duplicates"]["within"] = duplicates(0, 72, "a", "b")
-    text = squeeze(Page(selection_page(result)).text)
+    text = squeeze(Page(selection_page(record(result))).text)
     assert "72 in a run of 13 words" in text
     assert "52 more are not shown." in text
 
 
-def test_file_from_json_is_the_same(page, tmp_path):
+def test_a_file_is_the_same(page, tmp_path):
     path = tmp_path / "report.html"
-    write_selection_page(json.loads(json.dumps(selection_run())), path)
+    write_selection_page(selection_run(), path)
     assert path.read_text(encoding="utf-8") == page.source

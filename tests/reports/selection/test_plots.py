@@ -10,6 +10,7 @@ from ntkjax.reports.selection.plots import (
     votes_figure,
 )
 from ntkjax.reports.svg import BLUE, ORANGE
+from ntkjax.selection.result import LengthSample, ScoresHistogram
 from tests.reports.selection.run import selection_run
 
 
@@ -19,10 +20,10 @@ def words(svg):
 
 
 def test_histograms_tell_their_totals():
-    distributions = selection_run()["distributions"]
-    votes = votes_figure(distributions["votes"])
+    distributions = selection_run().distributions
+    votes = votes_figure(distributions.votes)
     assert "votes: 1600 examples, 100 of them chosen" in votes
-    scores = scores_figure(distributions["scores"])
+    scores = scores_figure(distributions.scores)
     assert "scores: 400 examples, 100 of them chosen" in scores
     for svg in (votes, scores):
         assert BLUE in svg
@@ -31,17 +32,16 @@ def test_histograms_tell_their_totals():
 
 
 def test_one_bar_for_each_bin():
-    scores = {"edges": [0.0, 0.5, 1.0], "scored": [30, 20], "selected": [0, 20]}
+    scores = ScoresHistogram((0.0, 0.5, 1.0), (30, 20), (0, 20))
     svg = scores_figure(scores)
     assert svg.count(BLUE) == 2
     assert svg.count(ORANGE) == 2
 
 
 def test_few_chosen_of_many_are_seen_on_a_logarithmic_axis():
-    scores = {"edges": [0, 1, 2], "scored": [100_000, 20], "selected": [0, 20]}
-    assert "examples (logarithmic)" in words(scores_figure(scores))
-    none_chosen = scores | {"selected": [0, 0]}
-    assert "examples (logarithmic)" in words(scores_figure(none_chosen))
+    for chosen in ((0, 20), (0, 0)):
+        scores = ScoresHistogram((0.0, 1.0, 2.0), (100_000, 20), chosen)
+        assert "examples (logarithmic)" in words(scores_figure(scores))
 
 
 RANGES = [
@@ -58,11 +58,11 @@ RANGES = [
 @pytest.mark.parametrize(("low", "high"), RANGES)
 def test_scores_of_any_size(low, high):
     """Warnings are errors here, those of a division by zero among them."""
-    scores = {"edges": [low, high], "scored": [20], "selected": [5]}
+    scores = ScoresHistogram((low, high), (20,), (5,))
     svg = scores_figure(scores)
     assert "nan" not in svg
     assert "inf" not in svg
-    sample = {"tokens": [5, 5], "score": [low, high], "selected": [True, False]}
+    sample = LengthSample((5, 5), (low, high), (True, False))
     svg = length_figure(sample)
     assert "nan" not in svg
     assert svg.count("fill-opacity: 0.6") == 2
@@ -70,20 +70,20 @@ def test_scores_of_any_size(low, high):
 
 def test_neighboring_ticks_are_told_apart():
     ends = 0.99981, 0.99986
-    edges = np.linspace(*ends, 6).tolist()
-    scores = {"edges": edges, "scored": [9] * 5, "selected": [1] * 5}
+    edges = tuple(np.linspace(*ends, 6).tolist())
+    scores = ScoresHistogram(edges, (9,) * 5, (1,) * 5)
     labels = [word for word in words(scores_figure(scores)) if word.startswith("0.99")]
     assert len(labels) >= 3
     assert len(set(labels)) == len(labels)
 
 
 def test_ticks_have_four_digits_and_a_minus_sign():
-    scores = {"edges": [-0.5, 0.0, 0.5], "scored": [9, 9], "selected": [1, 1]}
+    scores = ScoresHistogram((-0.5, 0.0, 0.5), (9, 9), (1, 1))
     assert {"−0.25", "0.25"} <= set(words(scores_figure(scores)))
 
 
 def test_length_has_one_mark_per_example():
-    sample = {"tokens": [5, 9, 30], "score": [0.1, -0.2, 3e-7], "selected": [True] * 3}
+    sample = LengthSample((5, 9, 30), (0.1, -0.2, 3e-7), (True,) * 3)
     svg = length_figure(sample)
     assert svg.count("fill-opacity: 0.6") == 3
     assert "3 examples" in svg
@@ -92,22 +92,22 @@ def test_length_has_one_mark_per_example():
 
 def test_a_large_sample_becomes_a_picture():
     rng = np.random.default_rng(0)
-    sample = {
-        "tokens": rng.integers(1, 256, 2000).tolist(),
-        "score": rng.normal(size=2000).tolist(),
-        "selected": (rng.random(2000) < 0.1).tolist(),
-    }
+    sample = LengthSample(
+        tokens=tuple(rng.integers(1, 256, 2000).tolist()),
+        score=tuple(rng.normal(size=2000).tolist()),
+        selected=tuple((rng.random(2000) < 0.1).tolist()),
+    )
     svg = length_figure(sample)
     assert "data:image/png" in svg
     assert len(svg) < 120_000
 
 
 def test_loss():
-    svg = loss_figure(selection_run()["warmup"]["history"])
+    svg = loss_figure(selection_run().warmup.history)
     assert "30 points, from 3.9 to 2.04" in svg
     assert {"step", "loss"} <= set(words(svg))
 
 
 def test_bytes_are_the_same_in_a_second_drawing():
-    votes = selection_run()["distributions"]["votes"]
+    votes = selection_run().distributions.votes
     assert votes_figure(votes) == votes_figure(votes)

@@ -6,9 +6,8 @@ from tests.reports.selection.run import selection_run
 
 
 def said_of(method, **facts):
-    result = selection_run(method)
-    result["method_facts"] |= facts
-    words = score_words(result)
+    known = selection_run(method).method_facts
+    words = score_words(selection_run(method, method_facts=known | facts))
     return f"{words.highest} | {words.score} | {words.definition}"
 
 
@@ -30,7 +29,7 @@ def test_words_are_whole(method):
 
 
 def test_ntk_names_the_kernel():
-    result = selection_run() | {"kernel": "{evil}"}
+    result = selection_run(kernel="{evil}")
     assert "(the {evil} kernel," in score_words(result).highest
 
 
