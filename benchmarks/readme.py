@@ -19,8 +19,11 @@ from benchmarks.readme_methods import (
     real_methods,
 )
 from benchmarks.readme_models import tested_models
+from ntkjax.math.bootstrap import Estimate
+from ntkjax.reports.demo.result import DemoResult
 from ntkjax.reports.demo.tables import demo_summary
 from ntkjax.reports.numbers import error_text, interval_text, ratio_text, share_text
+from ntkjax.store.results import result_from
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +69,7 @@ def real_models(model: str) -> str:
             f"{row['cost']:.0f}",
             ratio_text(row["cross_term_ratio"]),
             error_text(row["relative_error_after_factor"]),
-            interval_text(row["spearman"]),
+            interval_text(Estimate(**row["spearman"])),
             share_text(row["kendall"]["value"]),
             share_text(row["top_overlap"]["value"]),
         )
@@ -113,7 +116,10 @@ def demo() -> str:
     """What `ntkjax demo` prints, in 80 columns."""
     result = read("demo")
     console = Console(width=80, record=True, file=io.StringIO(), legacy_windows=False)
-    console.print(demo_summary(result["demo"]))
+    # The file names versions and device once, for the whole of it.
+    known = {name: result[name] for name in ("versions", "device")}
+    found = {"schema": DemoResult.schema, **result["demo"], **known}
+    console.print(demo_summary(result_from(found, DemoResult)))
     text = "\n".join(line.rstrip() for line in console.export_text().splitlines())
     return (
         f"```text\n{text.strip()}\n```\n\n({result['seconds']:.0f} s and "
@@ -153,7 +159,7 @@ def real_run() -> str:
     ]
     for name, arm in result["arms"].items():
         overall = arm["overall"]
-        nll = interval_text(overall["nll"])
+        nll = interval_text(Estimate(**overall["nll"]))
         rows.append(f"| {name} | {points(overall['accuracy'])} | {nll} |")
     rows += [
         "",

@@ -1,5 +1,6 @@
 """Tables of the README about methods of selection, from results files."""
 
+from ntkjax.math.bootstrap import Estimate
 from ntkjax.reports.numbers import error_text, interval_text, share_text
 
 
@@ -88,7 +89,7 @@ def dualsft(result: dict) -> str:
             f"{arm['validation']['change']:+.3f}",
             f"{arm['retention']['change']:+.3f}",
             points(arm["overall"]["accuracy"]),
-            interval_text(arm["overall"]["nll"]),
+            interval_text(Estimate(**arm["overall"]["nll"])),
             f"{arm['gains']['I1']:.2g}",
         )
         rows.append(f"| {' | '.join(cells)} |")
@@ -96,7 +97,7 @@ def dualsft(result: dict) -> str:
     tokens = [arm["tokens"] for arm in result["arms"]]
     rows += [
         f"| none | none | | | {points(base['accuracy'])} "
-        f"| {interval_text(base['nll'])} | |",
+        f"| {interval_text(Estimate(**base['nll']))} | |",
         "",
         f"({settings['budget']} of the pool's examples, "
         f"{100 * settings['mask_share']:.0f}% of the adapter's parameters; "
@@ -122,7 +123,7 @@ def dualsft_masks(result: dict) -> str:
             "" if share is None else f"{100 * share:.0f}%",
             f"{arm['validation']['change']:+.3f}",
             f"{arm['retention']['change']:+.3f}",
-            interval_text(arm["overall"]["nll"]),
+            interval_text(Estimate(**arm["overall"]["nll"])),
         )
         rows.append(f"| {' | '.join(cells)} |")
     rows += [

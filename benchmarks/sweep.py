@@ -148,7 +148,7 @@ def measure(
     )
     resamples = bootstrap_rows(sizes.queries, sizes.resamples, seed)
     compared = [
-        against(found["exact"], other, name, resamples, sizes.top).as_dict()
+        asdict(against(found["exact"], other, name, resamples, sizes.top))
         for name, other in found.items()
         if name != "exact"
     ]

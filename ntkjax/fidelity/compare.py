@@ -5,7 +5,7 @@ is from the exact kernel; with the exact kernel at another adapter as `approx` i
 how stable the exact kernel is while the adapter trains.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,10 +33,6 @@ class KernelFidelity:
     cross_terms: CrossTerms
     per_query: Ranking
     mean_score: Ranking
-
-    def as_dict(self) -> dict:
-        """Nested dicts of numbers, ready for JSON."""
-        return asdict(self)
 
 
 def compare(

@@ -8,7 +8,7 @@ The summed-logit kernel is close to the trace only if these cancel: their *signe
 has to be about 1/V or smaller for V outputs. A small mean of |cos_jk| is not needed.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -57,10 +57,6 @@ class OutputCosines:
     num_outputs: int
     num_pairs: int
     num_zero_outputs: int
-
-    def as_dict(self) -> dict:
-        """Nested dicts of numbers, ready for JSON."""
-        return asdict(self)
 
 
 def output_cosines(

@@ -1,5 +1,7 @@
 """Numbers as text, with as many digits as a reader needs and none that mislead."""
 
+from ntkjax.math.bootstrap import Estimate
+
 
 def ratio_text(value: float) -> str:
     """A multiple such as `143×`, `0.31×`; `0` only for an exact zero."""
@@ -54,11 +56,12 @@ def near_one_digits(value: float) -> int:
     return 3 if value >= 0.975 else 2
 
 
-def interval_text(estimate: dict) -> str:
-    """Value and interval of an `Estimate` as a dict: `0.95 [0.91, 0.97]`."""
-    digits = near_one_digits(estimate["value"])
+def interval_text(estimate: Estimate) -> str:
+    """Value and interval: `0.95 [0.91, 0.97]`."""
+    digits = near_one_digits(estimate.value)
     value, low, high = (
-        share_text(estimate[key], digits) for key in ("value", "low", "high")
+        share_text(number, digits)
+        for number in (estimate.value, estimate.low, estimate.high)
     )
     return f"{value} [{low}, {high}]"
 

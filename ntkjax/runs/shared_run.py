@@ -8,8 +8,8 @@ from typing import Any
 from ntkjax.devices import processes
 from ntkjax.errors import InputError
 from ntkjax.store.polling import is_seen_within, wait_until
-from ntkjax.store.results import read_result
-from ntkjax.store.run_directory import SETTINGS, hash_files, open_run, read_json
+from ntkjax.store.results import Result, read_result
+from ntkjax.store.run_directory import SETTINGS, hash_files, open_run
 from ntkjax.store.run_path import RunPath
 
 
@@ -72,10 +72,10 @@ def is_finished(result: RunPath) -> bool:
     return processes.from_first(result.exists())
 
 
-def result_of_first(path: RunPath, kind: Any = None) -> Any:
+def result_of_first(path: RunPath, kind: type[Result]) -> Result:
     """The result that the first process writes, when it is there."""
     wait_until(path.exists)
-    return read_json(path) if kind is None else read_result(path, kind)
+    return read_result(path, kind)
 
 
 def _look(path: Path) -> str:

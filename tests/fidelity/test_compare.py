@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -51,17 +49,3 @@ def test_three_times_the_kernel_changes_only_the_raw_errors():
         once.cross_terms.relative_error
     )
     assert thrice.cross_terms.raw_pairs.q50 > once.cross_terms.raw_pairs.q50 + 1
-
-
-def test_as_dict_survives_json():
-    found = compare("summed", 2, 1, *draw(3), ROWS, 3).as_dict()
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert set(found) == {
-        "name",
-        "cost",
-        "num_outputs",
-        "cross_terms",
-        "per_query",
-        "mean_score",
-    }
-    assert set(found["per_query"]["spearman"]) == {"value", "low", "high"}

@@ -1,4 +1,3 @@
-import json
 from dataclasses import asdict
 
 import numpy as np
@@ -88,14 +87,6 @@ def test_zero_gradients_are_left_out_and_counted():
     assert found.signed.mean.value == pytest.approx(cosines.mean())
     assert found.signed.std == pytest.approx(cosines.std())
     assert found.signed.mean.low > 0
-
-
-def test_as_dict_is_json():
-    _, blocks = draw(4)
-    found = output_cosines(blocks, bootstrap_rows(6, 20, 0)).as_dict()
-    again = json.loads(json.dumps(found, allow_nan=False))
-    assert again["histogram"] == list(found["histogram"])
-    assert again["signed"]["mean"] == found["signed"]["mean"]
 
 
 def test_what_is_no_gram_matrix_is_refused():

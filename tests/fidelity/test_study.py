@@ -4,9 +4,10 @@ from jax.tree_util import Partial
 
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
+from ntkjax.fidelity.ranking import Ranking
 from ntkjax.fidelity.study import KernelValues, against, kernel_values
 from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.math.bootstrap import bootstrap_rows
+from ntkjax.math.bootstrap import Estimate, bootstrap_rows
 from tests.oracles import jacobians
 from tests.problems import mlp
 
@@ -85,24 +86,23 @@ def test_only_summed_and_exact_are_sketched(studied):
 
 def test_exact_against_itself(studied):
     exact = studied[0]["exact"]
-    row = against(exact, exact, "exact", bootstrap_rows(3, 20, 0), 2).as_dict()
-    assert (row["name"], row["num_outputs"], row["cost"]) == ("exact", 3, 4.0)
-    errors = row["cross_terms"]
-    assert errors["cosine"] == errors["factor"] == 1
-    assert errors["relative_error"] == errors["raw_pairs"]["q50"] == 0
-    for kind in ("per_query", "mean_score"):
-        for measure in row[kind].values():
-            assert measure == {"value": 1, "low": 1, "high": 1}
+    row = against(exact, exact, "exact", bootstrap_rows(3, 20, 0), 2)
+    assert (row.name, row.num_outputs, row.cost) == ("exact", 3, 4.0)
+    errors = row.cross_terms
+    assert errors.cosine == errors.factor == 1
+    assert errors.relative_error == errors.raw_pairs.q50 == 0
+    same = Estimate(1.0, 1.0, 1.0)
+    assert row.per_query == row.mean_score == Ranking(same, same, same)
 
 
 def test_a_negative_kernel_orders_backwards(studied):
     exact = studied[0]["exact"]
     other = KernelValues(-2 * exact.values, -2 * exact.diagonal, 1)
-    row = against(exact, other, "minus", bootstrap_rows(3, 20, 0), 2).as_dict()
-    assert row["cross_terms"]["factor"] == pytest.approx(-0.5)
-    assert row["mean_score"]["spearman"]["value"] == pytest.approx(-1)
-    assert row["cross_terms"]["raw_diagonal"]["q50"] == pytest.approx(3)
-    assert row["cost"] == 2
+    row = against(exact, other, "minus", bootstrap_rows(3, 20, 0), 2)
+    assert row.cross_terms.factor == pytest.approx(-0.5)
+    assert row.mean_score.spearman.value == pytest.approx(-1)
+    assert row.cross_terms.raw_diagonal.q50 == pytest.approx(3)
+    assert row.cost == 2
 
 
 def test_top_beyond_the_candidates(studied):

@@ -1,7 +1,5 @@
 """One synthetic run for all tests of the reports."""
 
-import copy
-
 import pytest
 
 from tests.reports.fidelity.synthetic import run
@@ -14,7 +12,7 @@ def first_run():
 
 @pytest.fixture
 def result(first_run):
-    return copy.deepcopy(first_run[0])
+    return first_run[0]
 
 
 @pytest.fixture

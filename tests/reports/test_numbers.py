@@ -1,5 +1,6 @@
 import pytest
 
+from ntkjax.math.bootstrap import Estimate
 from ntkjax.reports.numbers import (
     count_text,
     error_text,
@@ -60,9 +61,5 @@ def test_text(function, value, text):
 
 
 def test_digits_of_an_interval_follow_its_value():
-    assert interval_text({"value": 0.95, "low": 0.912, "high": 0.979}) == (
-        "0.95 [0.91, 0.98]"
-    )
-    assert interval_text({"value": 0.98, "low": 0.91, "high": 0.9999}) == (
-        "0.980 [0.910, >0.999]"
-    )
+    assert interval_text(Estimate(0.95, 0.912, 0.979)) == "0.95 [0.91, 0.98]"
+    assert interval_text(Estimate(0.98, 0.91, 0.9999)) == "0.980 [0.910, >0.999]"

@@ -1,6 +1,7 @@
 """A process alone; several are in tests/commands/test_several_processes.py."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
@@ -13,6 +14,7 @@ from ntkjax.runs.shared_run import (
     open_shared_run,
     result_of_first,
 )
+from ntkjax.store.results import write_result
 from ntkjax.store.run_directory import hash_files
 
 
@@ -74,8 +76,14 @@ def test_notes_of_processes_do_not_claim_a_directory(tmp_path):
     assert (tmp_path / "run.yaml").exists()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    schema: int = 1
+    found: int
+
+
 def test_a_result(tmp_path):
     assert not is_finished(tmp_path / "result.json")
-    (tmp_path / "result.json").write_text('{"found": 3}')
+    write_result(tmp_path / "result.json", Found(found=3))
     assert is_finished(tmp_path / "result.json")
-    assert result_of_first(tmp_path / "result.json") == {"found": 3}
+    assert result_of_first(tmp_path / "result.json", Found) == Found(found=3)

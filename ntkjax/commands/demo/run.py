@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,15 +31,16 @@ from ntkjax.data.world import make_world, write_world
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.math.intervals import mean_interval
 from ntkjax.reports.demo.page import write_demo_page
+from ntkjax.reports.demo.result import DemoResult, DemoSource, OverSeeds, Shares
 from ntkjax.runs import environment
 from ntkjax.runs.model import LoraOptions
 from ntkjax.runs.progress import Clock, progress
-from ntkjax.store.atomic import write_atomically, write_json
+from ntkjax.store.atomic import write_atomically
+from ntkjax.store.results import read_result, write_result
 from ntkjax.store.run_directory import (
     add_to_manifest,
     open_run,
     plain_values,
-    read_json,
 )
 
 
@@ -51,11 +53,11 @@ class DemoRun:
     """What a demo found.
 
     Attributes:
-        result: Content of `demo.json`.
+        result: What was found.
         reused: Whether a finished demo of the same settings was found.
     """
 
-    result: dict
+    result: DemoResult
     reused: bool
 
 
@@ -70,37 +72,40 @@ def run_demo(settings: DemoSettings) -> DemoRun:
     out = settings.out
     open_run(out, plain_values(settings, without=("out",)), {})
     if (out / RESULT).exists():
-        return DemoRun(read_json(out / RESULT), reused=True)
+        return DemoRun(read_result(out / RESULT, DemoResult), reused=True)
     world = make_world(settings.world_seed)
     files = out / "world"
     write_world(world, files)
-    kernels = run_fidelity(_fidelity_settings(settings, files)).result["kernels"]
+    kernels = run_fidelity(_fidelity_settings(settings, files)).result.kernels
     clock.lap("fidelity")
     chosen = run_select(selection_settings(settings, files)).result
     clock.lap("selection")
     needed = world.domains[settings.domain].needed
-    result = {
-        "model": MODEL,
-        "domain": settings.domain,
-        "needed": list(needed),
-        "world_seed": settings.world_seed,
-        "budget": settings.budget,
-        "seeds": settings.seeds,
-        "num_pool": len(world.pool),
-        "num_train": len(world.domains[settings.domain].train),
-        "num_questions": len(world.domains[settings.domain].evaluation),
-        "kernels": kernels,
-        "sources": [
-            {**vars(row), "needed": row.source in needed} for row in chosen.sources
-        ],
-        **_compared(settings, out, files, needed),
-    }
+    compared = _compared(settings, out, files, needed)
     clock.lap("fine-tunings")
-    result["seconds"] = {**clock.laps, "all": round(time.monotonic() - started, 1)}
-    result |= {"versions": environment.versions(), "device": environment.device()}
-    add_to_manifest(out, {"command": "demo", "versions": result["versions"]})
+    result = DemoResult(
+        model=MODEL,
+        domain=settings.domain,
+        needed=needed,
+        world_seed=settings.world_seed,
+        budget=settings.budget,
+        seeds=settings.seeds,
+        num_pool=len(world.pool),
+        num_train=len(world.domains[settings.domain].train),
+        num_questions=len(world.domains[settings.domain].evaluation),
+        kernels=kernels,
+        sources=tuple(
+            DemoSource(**vars(row), needed=row.source in needed)
+            for row in chosen.sources
+        ),
+        **compared,
+        seconds={**clock.laps, "all": round(time.monotonic() - started, 1)},
+        versions=environment.versions(),
+        device=environment.device(),
+    )
+    add_to_manifest(out, {"command": "demo", "versions": result.versions})
     write_atomically(out / "report.html", lambda path: write_demo_page(result, path))
-    write_json(out / RESULT, result)  # last: it marks the demo as finished
+    write_result(out / RESULT, result)  # last: it marks the demo as finished
     return DemoRun(result, reused=False)
 
 
@@ -137,7 +142,7 @@ def share_of(examples: Sequence[Example], sources: Sequence[str]) -> float:
 
 def _compared(
     settings: DemoSettings, out: Path, files: Path, needed: tuple[str, ...]
-) -> dict:
+) -> dict[str, Any]:
     """Shares of needed skills, accuracies over seeds, and their paired differences."""
     read = lambda name: read_examples([files / f"{name}.jsonl"])
     pool, train = read("pool"), read(f"{settings.domain}_train")
@@ -158,16 +163,16 @@ def _compared(
         found = compare(laboratory, arms, questions, seeds, advance)
     random_shares = [share_of(chosen(seed)["random"], needed) for seed in seeds]
     return {
-        "shares": {
-            "kernel": share_of(chosen(0)["kernel"], needed),
-            "vote": share_of(chosen(0)["vote"], needed),
-            "random": float(np.mean(random_shares)),
-            "pool": share_of(pool, needed),
-        },
+        "shares": Shares(
+            kernel=share_of(chosen(0)["kernel"], needed),
+            vote=share_of(chosen(0)["vote"], needed),
+            random=float(np.mean(random_shares)),
+            pool=share_of(pool, needed),
+        ),
         "base_accuracy": laboratory.base_accuracy(questions),
-        "accuracy": {name: _interval(values) for name, values in found.items()},
+        "accuracy": {name: _over_seeds(values) for name, values in found.items()},
         "differences": {
-            f"selected + domain against {other}": _interval(
+            f"selected + domain against {other}": _over_seeds(
                 np.subtract(found["selected + domain"], found[other]).tolist()
             )
             for other in ("domain only", "random + domain")
@@ -175,8 +180,8 @@ def _compared(
     }
 
 
-def _interval(values: list[float]) -> dict:
-    return {**vars(mean_interval(values)), "values": values}
+def _over_seeds(values: list[float]) -> OverSeeds:
+    return OverSeeds(**vars(mean_interval(values)), values=tuple(values))
 
 
 def _fidelity_settings(settings: DemoSettings, files: Path) -> FidelitySettings:

@@ -75,7 +75,7 @@ def _cell(name: str, estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     if name != "perplexity":
-        return interval_text(vars(estimate))
+        return interval_text(estimate)
     value, *ends = map(count_text, (estimate.value, estimate.low, estimate.high))
     return f"{value} [{', '.join(ends)}]"
 

@@ -19,8 +19,10 @@ from ntkjax.data.examples import choose, read_examples
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices import processes
 from ntkjax.errors import InputError
+from ntkjax.fidelity.compare import KernelFidelity
 from ntkjax.fidelity.cosines import output_cosines
 from ntkjax.fidelity.measure import NonFiniteKernel, output_blocks
+from ntkjax.fidelity.result import FidelityResult, NumCut
 from ntkjax.fidelity.study import KernelValues, against, kernel_values
 from ntkjax.kernels.exact import chosen_tokens
 from ntkjax.kernels.probe_kernel import ProbeKernel, shared_channels
@@ -51,10 +53,10 @@ from ntkjax.runs.shared_run import (
 )
 from ntkjax.settings.template import template_options
 from ntkjax.store.atomic import write_atomically, write_json, write_tensors
+from ntkjax.store.results import read_result, write_result
 from ntkjax.store.run_directory import (
     add_to_manifest,
     plain_values,
-    read_json,
 )
 from ntkjax.store.run_path import RunPath
 
@@ -68,12 +70,12 @@ class FidelityRun:
     """What a run found.
 
     Attributes:
-        result: Content of `fidelity.json`.
+        result: What was measured.
         coverage: Which matrices carry θ.
         reused: Whether a finished run of the same settings was found.
     """
 
-    result: dict
+    result: FidelityResult
     coverage: list[Coverage]
     reused: bool
 
@@ -106,11 +108,13 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     out = _open(settings, lora, found_model, prepared)
     table = coverage(prepared.model)
     if is_finished(out / RESULT):
-        return FidelityRun(read_json(out / RESULT), table, reused=True)
+        result = read_result(out / RESULT, FidelityResult)
+        return FidelityRun(result, table, reused=True)
 
     found = _measure(settings, prepared, readout, kernels, texts, clock)
     if not processes.is_first():
-        return FidelityRun(result_of_first(out / RESULT), table, reused=False)
+        result = result_of_first(out / RESULT, FidelityResult)
+        return FidelityRun(result, table, reused=False)
     result = _result(settings, prepared, readout, texts, found, clock)
     arrays = {name: kernel.values for name, kernel in found.kernels.items()}
     if found.second is not None:
@@ -121,7 +125,7 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     add_to_manifest(out, {"command": "fidelity", **_facts(result)})
     page = lambda path: write_fidelity_page(result, arrays, path)
     write_atomically(out / "report.html", page)
-    write_json(out / RESULT, result)  # last: it marks the run as finished
+    write_result(out / RESULT, result)  # last: it marks the run as finished
     return FidelityRun(result, table, reused=False)
 
 
@@ -195,7 +199,7 @@ def _result(
     texts: dict[str, list[TokenizedExample]],
     found: _Found,
     clock: Clock,
-) -> dict:
+) -> FidelityResult:
     resamples = bootstrap_rows(
         settings.num_queries, _RESAMPLES, stream(settings.seed, "resamples")
     )
@@ -206,56 +210,56 @@ def _result(
             "whose matrices A and B are all zero?)."
         )
 
-    def row(name: str, other: KernelValues) -> dict:
-        return against(exact, other, name, resamples, settings.top).as_dict()
+    def row(name: str, other: KernelValues) -> KernelFidelity:
+        return against(exact, other, name, resamples, settings.top)
 
     rows = {name: row(name, other) for name, other in found.kernels.items()}
     stability = None
     if found.second is not None:
         stability = row(f"exact at {settings.compare_adapter}", found.second)
-    cosines = output_cosines(found.blocks, resamples).as_dict()
+    cosines = output_cosines(found.blocks, resamples)
     clock.lap("statistics")
     model = prepared.model.config
     cut = {what: sum(e.was_cut for e in examples) for what, examples in texts.items()}
-    return {
-        "model": settings.model,
-        "adapter": _text(settings.adapter),
-        "compare_adapter": _text(settings.compare_adapter),
-        "queries": ", ".join(map(str, settings.queries)),
-        "candidates": ", ".join(map(str, settings.candidates)),
-        "num_queries": settings.num_queries,
-        "num_candidates": settings.num_candidates,
-        "num_cut": cut,
-        "max_length": settings.max_length,
-        "pooling": settings.pooling,
-        "seed": settings.seed,
-        "top": settings.top,
-        "chance_overlap": chance_overlap(settings.top, settings.num_candidates),
-        "num_parameters": count(prepared.theta),
-        "vocab_size": readout.vocab_size,
-        "padded_rows": model.vocab_size - readout.vocab_size,
-        "hidden_size": model.hidden_size,
-        "readout": "logits" if readout.obstacle else "hidden",
-        "readout_note": readout.obstacle,
-        "left_out": _left_out(settings, readout),
-        "kernels": [row for name, row in rows.items() if "·" not in name],
-        "sketches": [row for name, row in rows.items() if "·" in name],
-        "cosines": cosines,
-        "stability": stability,
-        "seconds": clock.laps,
-        "versions": environment.versions(),
-        "device": environment.device(),
-        "precision": environment.precision(),
-    }
+    return FidelityResult(
+        model=settings.model,
+        adapter=_text(settings.adapter),
+        compare_adapter=_text(settings.compare_adapter),
+        queries=", ".join(map(str, settings.queries)),
+        candidates=", ".join(map(str, settings.candidates)),
+        num_queries=settings.num_queries,
+        num_candidates=settings.num_candidates,
+        num_cut=NumCut(**cut),
+        max_length=settings.max_length,
+        pooling=settings.pooling,
+        seed=settings.seed,
+        top=settings.top,
+        chance_overlap=chance_overlap(settings.top, settings.num_candidates),
+        num_parameters=count(prepared.theta),
+        vocab_size=readout.vocab_size,
+        padded_rows=model.vocab_size - readout.vocab_size,
+        hidden_size=model.hidden_size,
+        readout="logits" if readout.obstacle else "hidden",
+        readout_note=readout.obstacle,
+        left_out=tuple(_left_out(settings, readout)),
+        kernels=tuple(row for name, row in rows.items() if "·" not in name),
+        sketches=tuple(row for name, row in rows.items() if "·" in name),
+        cosines=cosines,
+        stability=stability,
+        seconds=clock.laps,
+        versions=environment.versions(),
+        device=environment.device(),
+        precision=environment.precision(),
+    )
 
 
-def _facts(result: dict) -> dict:
+def _facts(result: FidelityResult) -> dict:
     """What a manifest says of a run beside its settings."""
     names = ("versions", "device", "precision", "seed", "readout", "readout_note")
     return {
-        **{name: result[name] for name in names},
-        "padded_head_rows_left_out": result["padded_rows"],
-        "cut_examples": result["num_cut"],
+        **{name: getattr(result, name) for name in names},
+        "padded_head_rows_left_out": result.padded_rows,
+        "cut_examples": vars(result.num_cut),
     }
 
 

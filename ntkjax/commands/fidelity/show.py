@@ -29,20 +29,20 @@ def _print_facts(console: Console, run: FidelityRun) -> None:
         f"{row.kind} {row.adapted}/{row.modules} ({row.parameters:,})"
         for row in run.coverage
     )
-    lines = [f"θ: {result['num_parameters']:,} parameters in {carrying}"]
-    cut = result["num_cut"]
-    if any(cut.values()):
+    lines = [f"θ: {result.num_parameters:,} parameters in {carrying}"]
+    cut = result.num_cut
+    if cut.queries or cut.candidates:
         lines.append(
-            f"cut to {result['max_length']} tokens: {cut['queries']} of "
-            f"{result['num_queries']} queries, {cut['candidates']} of "
-            f"{result['num_candidates']} candidates"
+            f"cut to {result.max_length} tokens: {cut.queries} of "
+            f"{result.num_queries} queries, {cut.candidates} of "
+            f"{result.num_candidates} candidates"
         )
-    if result["padded_rows"]:
-        lines.append(f"padded rows of the head left out: {result['padded_rows']}")
-    if result["left_out"]:
-        names = ", ".join(result["left_out"])
+    if result.padded_rows:
+        lines.append(f"padded rows of the head left out: {result.padded_rows}")
+    if result.left_out:
+        names = ", ".join(result.left_out)
         lines.append(f"left out, the head does not allow them: {names}")
-    if result["readout_note"]:
-        lines.append(f"full-logit path: {result['readout_note']}")
+    if result.readout_note:
+        lines.append(f"full-logit path: {result.readout_note}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

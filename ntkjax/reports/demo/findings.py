@@ -2,10 +2,14 @@
 
 The words follow from one rule: the chosen examples *beat* other data if the 95%
 interval of the paired difference in accuracy lies above zero, *are worse* if it lies
-below, and otherwise *do not beat* them. `result` is the content of `demo.json`;
-`ntkjax.reports.demo.page` describes it.
+below, and otherwise *do not beat* them.
 """
 
+from collections.abc import Sequence
+
+from ntkjax.fidelity.compare import KernelFidelity
+from ntkjax.math.bootstrap import Estimate
+from ntkjax.reports.demo.result import DemoResult, OverSeeds
 from ntkjax.reports.fidelity.verdict import CHEAP
 from ntkjax.reports.numbers import (
     count_text,
@@ -32,84 +36,85 @@ ARMS = {
 """What the model was fine-tuned on, in words."""
 
 
-def opening(result: dict) -> list[str]:
+def opening(result: DemoResult) -> list[str]:
     """Two sentences: the world, and what was done in it."""
-    skills = _listed([f"the {skill}" for skill in result["needed"]])
+    skills = _listed([f"the {skill}" for skill in result.needed])
     return [
-        f"In a small world of generated text the {result['domain']} domain asks for "
+        f"In a small world of generated text the {result.domain} domain asks for "
         f"{skills} of things, in words of its own; the answers stand in a pool of "
-        f"{whole_text(result['num_pool'])} examples, in other words and among much "
+        f"{whole_text(result.num_pool)} examples, in other words and among much "
         "that does not help.",
-        f"Given {whole_text(result['num_train'])} examples of the domain, ntkjax chose "
-        f"{whole_text(result['budget'])} of the pool; then the model was fine-tuned "
-        f"with and without them and asked {whole_text(result['num_questions'])} "
+        f"Given {whole_text(result.num_train)} examples of the domain, ntkjax chose "
+        f"{whole_text(result.budget)} of the pool; then the model was fine-tuned "
+        f"with and without them and asked {whole_text(result.num_questions)} "
         "questions of the domain.",
     ]
 
 
-def help_findings(result: dict) -> list[str]:
+def help_findings(result: DemoResult) -> list[str]:
     """Whether the chosen examples helped: one sentence per rival, and warnings.
 
     The warnings compare with guessing and with the model as it is: beating a rival that
     fine-tuning has ruined is no great feat.
     """
     against = [
-        _against(result["differences"][f"selected + domain against {name}"], words)
+        _against(result.differences[f"selected + domain against {name}"], words)
         for name, words in RIVALS.items()
     ]
     return against + _warnings(result)
 
 
-def chosen_finding(result: dict) -> str:
+def chosen_finding(result: DemoResult) -> str:
     """The shares of needed skills; one selection, so there is no interval."""
-    shares = result["shares"]
+    shares = result.shares
     kernel, vote, chance, pool = (
-        percent_text(shares[key]) for key in ("kernel", "vote", "random", "pool")
+        percent_text(share)
+        for share in (shares.kernel, shares.vote, shares.random, shares.pool)
     )
     if kernel == vote:
         than = "just as many"
     else:
-        than = "more" if shares["vote"] > shares["kernel"] else "fewer"
+        than = "more" if shares.vote > shares.kernel else "fewer"
     return (
-        f"Of the {whole_text(result['budget'])} examples that the kernel chose, "
+        f"Of the {whole_text(result.budget)} examples that the kernel chose, "
         f"{kernel} teach a skill that the domain needs. The embedding vote alone, "
         f"which costs less, would have found {than}: {vote}. Random choice found "
         f"{chance}; the whole pool holds {pool}."
     )
 
 
-def kernels_finding(kernels: list[dict]) -> str:
+def kernels_finding(kernels: Sequence[KernelFidelity]) -> str:
     """The best and the worst order among the cheap kernels; the exact one is first."""
     exact, *others = kernels
-    cheap = [kernel for kernel in others if kernel["cost"] <= CHEAP * exact["cost"]]
+    cheap = [kernel for kernel in others if kernel.cost <= CHEAP * exact.cost]
     if not cheap:
         return "No kernel of this run costs half as much as the exact one or less."
-    cheap.sort(key=lambda kernel: -kernel["mean_score"]["spearman"]["value"])
+    cheap.sort(key=lambda kernel: -kernel.mean_score.spearman.value)
     best, worst = cheap[0], cheap[-1]
     sentence = (
-        f"Of the kernels at half the exact price or less, {best['name']} orders pool "
+        f"Of the kernels at half the exact price or less, {best.name} orders pool "
         f"examples most like the exact kernel (Spearman {_spearman(best)}, "
-        f"{count_text(best['cost'])} forward passes against "
-        f"{count_text(exact['cost'])})"
+        f"{count_text(best.cost)} forward passes against "
+        f"{count_text(exact.cost)})"
     )
     if len(cheap) == 1:
         return f"{sentence}."
-    sentence += f" and {worst['name']} least ({_spearman(worst)})"
-    if _interval(worst)["high"] < _interval(best)["low"]:
+    sentence += f" and {worst.name} least ({_spearman(worst)})"
+    if worst.mean_score.spearman.high < best.mean_score.spearman.low:
         return f"{sentence}."
     return f"{sentence}; their intervals overlap, so this run does not settle it."
 
 
-def accuracy_text(estimate: dict) -> str:
+def accuracy_text(estimate: Estimate) -> str:
     """Mean and interval, the interval cut at 0 and 100: `61.2% [55.0, 67.4]`."""
-    low, high = (min(max(estimate[key], 0.0), 1.0) for key in ("low", "high"))
-    return f"{percent_text(estimate['value'])} [{100 * low:.1f}, {100 * high:.1f}]"
+    low, high = (min(max(end, 0.0), 1.0) for end in (estimate.low, estimate.high))
+    return f"{percent_text(estimate.value)} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def points_text(difference: dict) -> str:
+def points_text(difference: Estimate) -> str:
     """A difference of accuracies in percentage points: `+9.2 [+4.1, +14.3]`."""
-    value, low, high = (signed_points(difference[k]) for k in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    ends = map(signed_points, (difference.low, difference.high))
+    return f"{signed_points(difference.value)} [{', '.join(ends)}]"
 
 
 def signed_points(difference: float) -> str:
@@ -121,32 +126,32 @@ def signed_points(difference: float) -> str:
     return text.replace("-", "−")
 
 
-def _against(difference: dict, rival: str) -> str:
+def _against(difference: OverSeeds, rival: str) -> str:
     value, interval = points_text(difference).split(" ", 1)
     points = f"{value} percentage points, 95% interval {interval}"
-    if difference["low"] > 0:
+    if difference.low > 0:
         return f"The chosen examples beat {rival}: {points}."
-    if difference["high"] < 0:
+    if difference.high < 0:
         return f"The chosen examples are worse than {rival}: {points}."
-    num_seeds = len(difference["values"])
+    num_seeds = len(difference.values)
     return (
         f"The chosen examples do not beat {rival}: {points}. Zero lies in it, so "
         f"{num_seeds} seeds do not settle the question."
     )
 
 
-def _warnings(result: dict) -> list[str]:
+def _warnings(result: DemoResult) -> list[str]:
     """Arms below the model as it is; chosen examples not above it or guessing."""
-    arms, base = result["accuracy"], result["base_accuracy"]
+    arms, base = result.accuracy, result.base_accuracy
     found = [
         f"Fine-tuning on {words} left the model worse than it was: "
         f"{accuracy_text(arms[name])} right against {percent_text(base)}."
         for name, words in ARMS.items()
-        if arms[name]["high"] < base
+        if arms[name].high < base
     ]
     selected = arms["selected + domain"]
     floor = max(base, CHANCE)
-    if selected["low"] <= floor and selected["high"] >= base:
+    if selected.low <= floor and selected.high >= base:
         what = "the model as it is" if base > CHANCE else "guessing"
         found.append(
             f"With the chosen examples {accuracy_text(selected)} of the answers are "
@@ -155,12 +160,8 @@ def _warnings(result: dict) -> list[str]:
     return found
 
 
-def _interval(kernel: dict) -> dict:
-    return kernel["mean_score"]["spearman"]
-
-
-def _spearman(kernel: dict) -> str:
-    return interval_text(_interval(kernel))
+def _spearman(kernel: KernelFidelity) -> str:
+    return interval_text(kernel.mean_score.spearman)
 
 
 def _listed(names: list[str]) -> str:

@@ -1,18 +1,4 @@
-"""One self-contained HTML page about a demo: no scripts, no network.
-
-`result` is the content of `demo.json`:
-
-* `model`, `domain`, `needed` [skills], `world_seed`, `budget`, `seeds` (how many),
-  `num_pool`, `num_train`, `num_questions`;
-* `kernels`: those of `fidelity.json`, the exact one first;
-* `sources` [{`source`, `pool`, `shortlisted` | None, `selected`, `pool_share`,
-  `selected_share`, `needed`: bool}];
-* `shares` {`kernel`, `vote`, `random`, `pool`}: of needed skills;
-* `base_accuracy`; `accuracy` {`domain only`, `random + domain`, `selected + domain`}
-  and `differences` {`selected + domain against domain only`, `... against random +
-  domain`}, each {`value`, `low`, `high`, `values` [one per seed]};
-* `seconds` {part: seconds}, `versions`, `device`.
-"""
+"""One self-contained HTML page about a demo: no scripts, no network."""
 
 from pathlib import Path
 
@@ -25,6 +11,7 @@ from ntkjax.reports.demo.findings import (
     opening,
 )
 from ntkjax.reports.demo.plots import accuracy_figure, shares_figure
+from ntkjax.reports.demo.result import DemoResult
 from ntkjax.reports.demo.tables import (
     accuracy_rows,
     difference_rows,
@@ -37,12 +24,12 @@ from ntkjax.reports.selection.tables import source_ratio
 from ntkjax.reports.templates import render
 
 
-def write_demo_page(result: dict, path: Path) -> None:
+def write_demo_page(result: DemoResult, path: Path) -> None:
     """Writes the page of one demo to `path`, beside its `fidelity` and `selection`."""
     path.write_text(demo_page(result), encoding="utf-8")
 
 
-def demo_page(result: dict) -> str:
+def demo_page(result: DemoResult) -> str:
     """The page as a string; see `write_demo_page`."""
     return render(
         "demo/page.html.j2",
@@ -55,9 +42,9 @@ def demo_page(result: dict) -> str:
         chosen=chosen_finding(result),
         sources=source_rows(result),
         ratio=source_ratio,
-        kernels_finding=kernels_finding(result["kernels"]),
+        kernels_finding=kernels_finding(result.kernels),
         kernels=kernel_rows(result),
-        seconds=seconds_text(result["seconds"]),
+        seconds=seconds_text(result.seconds),
         # Safe: figures hold numbers and fixed words only.
         accuracy_figure=Markup(accuracy_figure(result)),
         shares_figure=Markup(shares_figure(result)),

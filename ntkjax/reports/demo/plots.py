@@ -7,17 +7,18 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ntkjax.reports.demo.findings import CHANCE, accuracy_text
+from ntkjax.reports.demo.result import DemoResult
 from ntkjax.reports.numbers import percent_text
 from ntkjax.reports.svg import BLUE, INK, ORANGE, draw
 
 
-def accuracy_figure(result: dict) -> str:
+def accuracy_figure(result: DemoResult) -> str:
     """Accuracy per arm: mean and interval above, the single seeds below.
 
     The first row is the model without fine-tuning; a dashed line marks guessing.
     """
-    arms = result["accuracy"]
-    base = result["base_accuracy"]
+    arms = result.accuracy
+    base = result.base_accuracy
 
     def paint(axes: Axes) -> None:
         axes.axvline(CHANCE, color=INK, alpha=0.5, linewidth=0.8, linestyle="--")
@@ -32,11 +33,11 @@ def accuracy_figure(result: dict) -> str:
         axes.plot(base, 0, "D", color=INK, markersize=4.5)
         for row, (name, arm) in enumerate(arms.items(), start=1):
             color = ORANGE if name.startswith("selected") else BLUE
-            ends = [max(arm["low"], 0), min(arm["high"], 1)]
+            ends = [max(arm.low, 0), min(arm.high, 1)]
             axes.plot(ends, [row, row], color=color, linewidth=1.8)
-            axes.plot(arm["value"], row, "o", color=color, markersize=6)
-            below = [row + 0.27] * len(arm["values"])
-            axes.plot(arm["values"], below, "o", color=color, ms=3.5, alpha=0.6, mew=0)
+            axes.plot(arm.value, row, "o", color=color, markersize=6)
+            below = [row + 0.27] * len(arm.values)
+            axes.plot(arm.values, below, "o", color=color, ms=3.5, alpha=0.6, mew=0)
         _rows(axes, ["as it is", *arms])
         axes.set_xlim(*_limits(result))
         axes.grid(axis="x", color=INK, alpha=0.15, linewidth=0.6)
@@ -48,13 +49,13 @@ def accuracy_figure(result: dict) -> str:
     return draw(4.6, 2.4, paint, description)
 
 
-def shares_figure(result: dict) -> str:
+def shares_figure(result: DemoResult) -> str:
     """Share of needed skills among the chosen, a bar each; the pool's is dashed."""
-    shares = result["shares"]
+    shares = result.shares
     bars = [
-        ("kernel", shares["kernel"], ORANGE),
-        ("vote alone", shares["vote"], BLUE),
-        ("random", shares["random"], BLUE),
+        ("kernel", shares.kernel, ORANGE),
+        ("vote alone", shares.vote, BLUE),
+        ("random", shares.random, BLUE),
     ]
 
     def paint(axes: Axes) -> None:
@@ -67,26 +68,24 @@ def shares_figure(result: dict) -> str:
                 textcoords="offset points",
                 va="center",
             )
-        axes.axvline(
-            shares["pool"], color=INK, alpha=0.7, linewidth=0.8, linestyle="--"
-        )
+        axes.axvline(shares.pool, color=INK, alpha=0.7, linewidth=0.8, linestyle="--")
         _rows(axes, [name for name, _, _ in bars])
         # Room on the right for the number of the longest bar.
-        axes.set_xlim(0, 1.2 * max(*(share for _, share, _ in bars), shares["pool"]))
+        axes.set_xlim(0, 1.2 * max(*(share for _, share, _ in bars), shares.pool))
         axes.set_xlabel("needed skills among the chosen (dashed: in the pool)")
         _percent_axis(axes)
 
     described = ", ".join(f"{name} {percent_text(share)}" for name, share, _ in bars)
-    pool = percent_text(shares["pool"])
+    pool = percent_text(shares.pool)
     description = f"Share of needed skills: {described}; in the pool {pool}."
     return draw(4.6, 1.6, paint, description)
 
 
-def _limits(result: dict) -> tuple[float, float]:
+def _limits(result: DemoResult) -> tuple[float, float]:
     """All marks and a margin, within 0 and 1 as far as dots allow."""
-    marks = [CHANCE, result["base_accuracy"]]
-    for arm in result["accuracy"].values():
-        marks += [arm["low"], arm["high"], *arm["values"]]
+    marks = [CHANCE, result.base_accuracy]
+    for arm in result.accuracy.values():
+        marks += [arm.low, arm.high, *arm.values]
     return max(min(marks) - 0.04, -0.02), min(max(marks) + 0.04, 1.02)
 
 

@@ -1,7 +1,4 @@
-"""The tables of a demo as rows of text, and its summary for a terminal.
-
-`result` is the content of `demo.json`; `ntkjax.reports.demo.page` describes it.
-"""
+"""The tables of a demo as rows of text, and its summary for a terminal."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -22,6 +19,7 @@ from ntkjax.reports.demo.findings import (
     points_text,
     signed_points,
 )
+from ntkjax.reports.demo.result import DemoResult
 from ntkjax.reports.fidelity.tables import fidelity_cells
 from ntkjax.reports.numbers import percent_text, whole_text
 from ntkjax.reports.selection.tables import composition
@@ -64,56 +62,52 @@ class SourceRow(NamedTuple):
     counts: SourceCounts
 
 
-def wordings(result: dict) -> list[Wording]:
+def wordings(result: DemoResult) -> list[Wording]:
     """One question of the pool and one of the domain for each needed skill."""
-    own = DOMAINS[result["domain"]]
+    own = DOMAINS[result.domain]
     return [
         Wording(
             skill,
             SKILLS[skill].wordings[0].format(THING),
             own[skill][0].format(THING),
         )
-        for skill in result["needed"]
+        for skill in result.needed
     ]
 
 
-def accuracy_rows(result: dict) -> list[tuple[str, str, str]]:
+def accuracy_rows(result: DemoResult) -> list[tuple[str, str, str]]:
     """What the model was fine-tuned on, accuracy with interval, and single seeds."""
-    base = (AS_IT_IS, percent_text(result["base_accuracy"]), "")
+    base = (AS_IT_IS, percent_text(result.base_accuracy), "")
     return [
         base,
         *(
-            (name, accuracy_text(arm), _seeds(f"{100 * v:.1f}" for v in arm["values"]))
-            for name, arm in result["accuracy"].items()
+            (name, accuracy_text(arm), _seeds(f"{100 * v:.1f}" for v in arm.values))
+            for name, arm in result.accuracy.items()
         ),
     ]
 
 
-def difference_rows(result: dict) -> list[tuple[str, str, str]]:
+def difference_rows(result: DemoResult) -> list[tuple[str, str, str]]:
     """What is compared, difference in points with interval, and single seeds."""
     return [
-        (name, points_text(found), _seeds(map(signed_points, found["values"])))
-        for name, found in result["differences"].items()
+        (name, points_text(found), _seeds(map(signed_points, found.values)))
+        for name, found in result.differences.items()
     ]
 
 
-def kernel_rows(result: dict) -> list[tuple[str, ...]]:
+def kernel_rows(result: DemoResult) -> list[tuple[str, ...]]:
     """Name, cost, cross-term ratio, error after factor and Spearman of each kernel."""
-    return [fidelity_cells(kernel)[:NUM_KERNEL_COLUMNS] for kernel in result["kernels"]]
+    return [fidelity_cells(kernel)[:NUM_KERNEL_COLUMNS] for kernel in result.kernels]
 
 
-def source_rows(result: dict) -> list[SourceRow]:
+def source_rows(result: DemoResult) -> list[SourceRow]:
     """All sources, those with most chosen first."""
-    needed = {row["source"] for row in result["sources"] if row["needed"]}
-    plain = [
-        SourceCounts(**{key: value for key, value in row.items() if key != "needed"})
-        for row in result["sources"]
-    ]
-    rows = composition(plain, most=len(plain))
+    needed = {row.source for row in result.sources if row.needed}
+    rows = composition(result.sources, most=len(result.sources))
     return [SourceRow(_kind(row.source, needed), row) for row in rows]
 
 
-def demo_summary(result: dict) -> Group:
+def demo_summary(result: DemoResult) -> Group:
     """What the page says, in short, for 80 columns and more.
 
     Texts go in as `rich.text.Text`, so that brackets in them are not read as markup.
@@ -127,9 +121,9 @@ def demo_summary(result: dict) -> Group:
         Text(),
         Text(chosen_finding(result)),
         Text(),
-        Text(kernels_finding(result["kernels"])),
+        Text(kernels_finding(result.kernels)),
         Text(),
-        Text(f"Seconds: {seconds_text(result['seconds'])}."),
+        Text(f"Seconds: {seconds_text(result.seconds)}."),
     )
 
 
@@ -138,13 +132,13 @@ def seconds_text(seconds: dict[str, float]) -> str:
     return ", ".join(f"{part} {value:,.1f}" for part, value in seconds.items())
 
 
-def _accuracy_table(result: dict) -> Table:
+def _accuracy_table(result: DemoResult) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
         title=(
-            f"Right answers to {whole_text(result['num_questions'])} questions; "
+            f"Right answers to {whole_text(result.num_questions)} questions; "
             f"guessing gives {CHANCE:.0%}"
         ),
         title_justify="left",

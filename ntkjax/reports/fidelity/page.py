@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from ntkjax.errors import InputError
+from ntkjax.fidelity.result import FidelityResult
 from ntkjax.reports.fidelity.plots import (
     cosine_figure,
     cost_figure,
@@ -18,12 +19,12 @@ from ntkjax.reports.templates import render
 
 
 def write_fidelity_page(
-    result: dict, arrays: dict[str, np.ndarray], path: Path
+    result: FidelityResult, arrays: dict[str, np.ndarray], path: Path
 ) -> None:
     """Writes the page of one run to `path`.
 
     Args:
-        result: Content of `fidelity.json`, the exact kernel first.
+        result: Of the run, the exact kernel first.
         arrays: The kernels [n, m] by name.
         path: The file to write.
 
@@ -33,12 +34,12 @@ def write_fidelity_page(
     path.write_text(fidelity_page(result, arrays), encoding="utf-8")
 
 
-def fidelity_page(result: dict, arrays: dict[str, np.ndarray]) -> str:
+def fidelity_page(result: FidelityResult, arrays: dict[str, np.ndarray]) -> str:
     """The page as a string; see `write_fidelity_page`."""
-    for kernel in result["kernels"]:
-        if kernel["name"] not in arrays:
+    for kernel in result.kernels:
+        if kernel.name not in arrays:
             raise InputError(
-                f"The kernel {kernel['name']!r} is in fidelity.json but not among the "
+                f"The kernel {kernel.name!r} is in fidelity.json but not among the "
                 f"stored arrays ({', '.join(sorted(arrays)) or 'none'}): were the "
                 "files of two runs mixed? Run `ntkjax fidelity` again."
             )
@@ -52,18 +53,18 @@ def fidelity_page(result: dict, arrays: dict[str, np.ndarray]) -> str:
     )
 
 
-def _figures(result: dict, arrays: dict[str, np.ndarray]) -> dict:
+def _figures(result: FidelityResult, arrays: dict[str, np.ndarray]) -> dict:
     """Figures by name, marked as safe: `ntkjax.reports.svg` escaped what is in them."""
-    exact, *others = result["kernels"]
-    exact_scores = arrays[exact["name"]].mean(axis=0)
+    exact, *others = result.kernels
+    exact_scores = arrays[exact.name].mean(axis=0)
     figures: dict = {
         "scores": [
             Markup(
                 scores_figure(
-                    kernel["name"],
-                    arrays[kernel["name"]].mean(axis=0),
+                    kernel.name,
+                    arrays[kernel.name].mean(axis=0),
                     exact_scores,
-                    kernel["cross_terms"]["factor"],
+                    kernel.cross_terms.factor,
                 )
             )
             for kernel in others
@@ -72,6 +73,5 @@ def _figures(result: dict, arrays: dict[str, np.ndarray]) -> dict:
     if others:
         figures["ranking"] = Markup(ranking_figure(result))
         figures["cost"] = Markup(cost_figure(result))
-    if result["cosines"]:
-        figures["cosines"] = Markup(cosine_figure(result["cosines"]))
+    figures["cosines"] = Markup(cosine_figure(result.cosines))
     return figures

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy.optimize import isotonic_regression
 
+from ntkjax.fidelity.cosines import OutputCosines
+from ntkjax.fidelity.result import FidelityResult
 from ntkjax.reports.numbers import count_text, error_text, interval_text
 from ntkjax.reports.svg import BLUE, GREEN, INK, ORANGE, PURPLE, draw
 
@@ -53,20 +55,20 @@ def scores_figure(
     return draw(2.1, 2.0, paint, description)
 
 
-def cosine_figure(cosines: dict) -> str:
-    """Histogram of the signed cosines in `OutputCosines.as_dict()`, with their mean."""
-    edges = np.array(cosines["edges"])
-    shares = np.array(cosines["histogram"]) / cosines["num_pairs"]
-    mean = cosines["signed"]["mean"]
+def cosine_figure(cosines: OutputCosines) -> str:
+    """Histogram of the signed cosines of outputs' gradients, with their mean."""
+    edges = np.array(cosines.edges)
+    shares = np.array(cosines.histogram) / cosines.num_pairs
+    mean = cosines.signed.mean
 
     def paint(axes: Axes) -> None:
         axes.bar(edges[:-1], shares, np.diff(edges) * 0.9, align="edge", color=BLUE)
         axes.axvline(0, color=INK, linewidth=0.6)
-        axes.axvline(mean["value"], color=ORANGE, linewidth=1.5)
-        left = mean["value"] > 0
+        axes.axvline(mean.value, color=ORANGE, linewidth=1.5)
+        left = mean.value > 0
         axes.annotate(
-            f"mean {mean['value']:.3f}",
-            (mean["value"], 1),
+            f"mean {mean.value:.3f}",
+            (mean.value, 1),
             xytext=(-4 if left else 4, -2),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
@@ -79,22 +81,20 @@ def cosine_figure(cosines: dict) -> str:
         axes.set_ylabel("share of pairs")
         axes.yaxis.set_major_locator(MaxNLocator(4))
 
-    description = (
-        f"Histogram of {cosines['num_pairs']} cosines, mean {mean['value']:.3f}."
-    )
+    description = f"Histogram of {cosines.num_pairs} cosines, mean {mean.value:.3f}."
     return draw(4.4, 2.6, paint, description)
 
 
-def cost_figure(result: dict) -> str:
+def cost_figure(result: FidelityResult) -> str:
     """Error after the best factor over cost, both logarithmic, with the names.
 
     A dashed line marks the cost of the exact kernel, whose error of zero has no place
     on a logarithmic axis; approximations of zero error are left out for that reason.
     """
     height = 3.6
-    exact, *kernels = result["kernels"]
+    exact, *kernels = result.kernels
     # Open squares, since a sketch often lies on top of its kernel.
-    groups = [(kernels, BLUE, "o", BLUE), (result["sketches"], GREEN, "s", "none")]
+    groups = [(kernels, BLUE, "o", BLUE), (result.sketches, GREEN, "s", "none")]
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
@@ -102,15 +102,15 @@ def cost_figure(result: dict) -> str:
         labels = []
         for group, color, marker, fill in groups:
             points = [
-                (k["cost"], k["cross_terms"]["relative_error"], k["name"])
+                (k.cost, k.cross_terms.relative_error, k.name)
                 for k in group
-                if k["cross_terms"]["relative_error"] > 0
+                if k.cross_terms.relative_error > 0
             ]
             for cost, error, _ in points:
                 axes.plot(cost, error, marker, color=color, markersize=5, mfc=fill)
             labels += points
-        axes.axvline(exact["cost"], color=INK, alpha=0.4, linewidth=0.8, linestyle="--")
-        costs = [cost for cost, _, _ in labels] + [exact["cost"]]
+        axes.axvline(exact.cost, color=INK, alpha=0.4, linewidth=0.8, linestyle="--")
+        costs = [cost for cost, _, _ in labels] + [exact.cost]
         # Room on the right for the labels of the most expensive kernels.
         axes.set_xlim(min(costs) / 1.4, max(costs) * 4.5)
         axes.set_xlabel("forward passes per example (dashed: exact kernel)")
@@ -128,20 +128,20 @@ def cost_figure(result: dict) -> str:
     return draw(4.6, height, paint, description)
 
 
-def ranking_figure(result: dict) -> str:
+def ranking_figure(result: FidelityResult) -> str:
     """Spearman of the mean scores with its interval, one row per approximate kernel."""
-    rows = [(kernel, BLUE) for kernel in result["kernels"][1:]]
-    rows += [(kernel, GREEN) for kernel in result["sketches"]]
-    if result["stability"]:
-        rows.append((result["stability"], PURPLE))
+    rows = [(kernel, BLUE) for kernel in result.kernels[1:]]
+    rows += [(kernel, GREEN) for kernel in result.sketches]
+    if result.stability:
+        rows.append((result.stability, PURPLE))
 
     def paint(axes: Axes) -> None:
         for row, (kernel, color) in enumerate(rows):
-            spearman = kernel["mean_score"]["spearman"]
-            axes.plot([spearman["low"], spearman["high"]], [row, row], color=color)
-            axes.plot(spearman["value"], row, "o", color=color, markersize=5)
+            spearman = kernel.mean_score.spearman
+            axes.plot([spearman.low, spearman.high], [row, row], color=color)
+            axes.plot(spearman.value, row, "o", color=color, markersize=5)
         axes.set_yticks(range(len(rows)))
-        axes.set_yticklabels([k["name"] for k, _ in rows], parse_math=False)
+        axes.set_yticklabels([k.name for k, _ in rows], parse_math=False)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0, labelsize=8)
         axes.spines["left"].set_visible(False)
@@ -150,7 +150,7 @@ def ranking_figure(result: dict) -> str:
         axes.set_xlabel("Spearman with the exact mean scores")
 
     described = ", ".join(
-        f"{k['name']} {interval_text(k['mean_score']['spearman'])}" for k, _ in rows
+        f"{k.name} {interval_text(k.mean_score.spearman)}" for k, _ in rows
     )
     height = 0.7 + 0.21 * len(rows)
     return draw(4.6, height, paint, f"Spearman: {described}.")

@@ -1,12 +1,11 @@
-"""The table of kernels: plain headers and cells, and the same as a rich table.
-
-`result` is the content of `fidelity.json`; its kernels are `KernelFidelity.as_dict()`.
-"""
+"""The table of kernels: plain headers and cells, and the same as a rich table."""
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ntkjax.fidelity.compare import KernelFidelity
+from ntkjax.fidelity.result import FidelityResult
 from ntkjax.reports.numbers import (
     count_text,
     error_text,
@@ -16,9 +15,9 @@ from ntkjax.reports.numbers import (
 )
 
 
-def fidelity_headers(result: dict) -> tuple[str, ...]:
+def fidelity_headers(result: FidelityResult) -> tuple[str, ...]:
     """Column headers; the last names N and the overlap that chance would give."""
-    chance = error_text(result["chance_overlap"])
+    chance = error_text(result.chance_overlap)
     return (
         "kernel",
         "cost",
@@ -26,39 +25,42 @@ def fidelity_headers(result: dict) -> tuple[str, ...]:
         "error after factor",
         "Spearman [95%]",
         "Kendall",
-        f"top-{result['top']} overlap (chance\N{NO-BREAK SPACE}{chance})",
+        f"top-{result.top} overlap (chance\N{NO-BREAK SPACE}{chance})",
     )
 
 
-def fidelity_cells(kernel: dict) -> tuple[str, ...]:
+def fidelity_cells(kernel: KernelFidelity) -> tuple[str, ...]:
     """Cells of one kernel, in the order of `fidelity_headers`."""
-    errors, ranking = kernel["cross_terms"], kernel["mean_score"]
+    errors, ranking = kernel.cross_terms, kernel.mean_score
     return (
-        kernel["name"],
-        count_text(kernel["cost"]),
-        ratio_text(errors["raw_pairs"]["q50"]),
-        error_text(errors["relative_error"]),
-        interval_text(ranking["spearman"]),
-        share_text(ranking["kendall"]["value"]),
-        share_text(ranking["top_overlap"]["value"]),
+        kernel.name,
+        count_text(kernel.cost),
+        ratio_text(errors.raw_pairs.q50),
+        error_text(errors.relative_error),
+        interval_text(ranking.spearman),
+        share_text(ranking.kendall.value),
+        share_text(ranking.top_overlap.value),
     )
 
 
-def fidelity_sections(result: dict) -> list[tuple[str, list[tuple[str, ...]]]]:
+def fidelity_sections(
+    result: FidelityResult,
+) -> list[tuple[str, list[tuple[str, ...]]]]:
     """Titled groups of rows: kernels, sketches and stability, each only if present."""
+    others = () if result.stability is None else (result.stability,)
     groups = [
-        ("Kernels", result["kernels"]),
-        ("Sketches of their gradients", result["sketches"]),
-        ("The exact kernel at another adapter", [result["stability"]]),
+        ("Kernels", result.kernels),
+        ("Sketches of their gradients", result.sketches),
+        ("The exact kernel at another adapter", others),
     ]
     return [
         (title, [fidelity_cells(kernel) for kernel in kernels])
         for title, kernels in groups
-        if kernels and kernels[0] is not None
+        if kernels
     ]
 
 
-def fidelity_table(result: dict) -> Table:
+def fidelity_table(result: FidelityResult) -> Table:
     """The table for a terminal of 100 columns.
 
     Names go in as `rich.text.Text`, so that brackets in them are not read as markup.

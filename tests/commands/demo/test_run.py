@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,6 +8,8 @@ from ntkjax.commands.demo.settings import DemoSettings
 from ntkjax.data.examples import Example, read_examples
 from ntkjax.data.world import make_world
 from ntkjax.errors import InputError
+from ntkjax.reports.demo.result import DemoResult
+from ntkjax.store.results import read_result
 from ntkjax.training.settings import TrainingSettings
 
 
@@ -51,16 +51,16 @@ def test_a_demo_from_end_to_end(tmp_path):
     run = run_demo(settings)
     result = run.result
     assert not run.reused
-    assert result["needed"] == ["owner", "place"]
+    assert result.needed == ("owner", "place")
     selected = read_examples([settings.out / "selection" / "selected.jsonl"])
-    assert share_of(selected, result["needed"]) == result["shares"]["kernel"]
+    assert share_of(selected, result.needed) == result.shares.kernel
     world = make_world(1)
-    share = np.mean([r["source"] in result["needed"] for r in world.pool])
-    assert result["shares"]["pool"] == pytest.approx(share)
-    for found in result["accuracy"].values():
-        assert len(found["values"]) == 2
-        assert found["low"] <= found["value"] <= found["high"]
-    assert json.loads((settings.out / "demo.json").read_text()) == result
+    share = np.mean([r["source"] in result.needed for r in world.pool])
+    assert result.shares.pool == pytest.approx(share)
+    for found in result.accuracy.values():
+        assert len(found.values) == 2
+        assert found.low <= found.value <= found.high
+    assert read_result(settings.out / "demo.json", DemoResult) == result
     page = (settings.out / "report.html").read_text()
     for link in ("fidelity/report.html", "selection/report.html"):
         assert link in page

@@ -17,10 +17,13 @@ from ntkjax.commands.fidelity import run as module
 from ntkjax.commands.fidelity.run import run_fidelity
 from ntkjax.commands.fidelity.settings import FidelitySettings
 from ntkjax.errors import InputError
+from ntkjax.fidelity.result import FidelityResult
+from ntkjax.math.bootstrap import Estimate
 from ntkjax.math.seeds import stream
 from ntkjax.reports.fidelity.tables import fidelity_cells
 from ntkjax.runs.model import LoraOptions
 from ntkjax.settings.config_file import read_config_file
+from ntkjax.store.results import read_result
 from tests.commands.world import NUM_QUERIES, SMALL_ALPHABET, build_world
 from tests.oracles import jacobians, normwise, to_float64
 
@@ -28,7 +31,7 @@ from tests.oracles import jacobians, normwise, to_float64
 KERNELS = ("summed", "centered", "spectral_1", "random_2", "deflated_1_2")
 
 
-def run(world, **changes) -> dict:
+def run(world, **changes) -> FidelityResult:
     return run_fidelity(FidelitySettings(**world.settings(**changes))).result
 
 
@@ -162,14 +165,14 @@ def test_result_agrees_with_the_arrays(finished):
 
 
 def test_page_has_the_numbers_of_the_result(finished):
-    result = read(finished)
+    result = read_result(finished / "fidelity.json", FidelityResult)
     page = (finished / "report.html").read_text()
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', page, re.DOTALL)
     shown = [
         (html.unescape(name), *map(html.unescape, re.findall(r"<td>(.*?)</td>", cells)))
         for name, cells in rows
     ]
-    kernels = [*result["kernels"], *result["sketches"], result["stability"]]
+    kernels = [*result.kernels, *result.sketches, result.stability]
     for kernel in kernels:
         assert fidelity_cells(kernel) in shown
 
@@ -210,10 +213,10 @@ def test_the_same_adapter_and_seed_give_the_same_numbers(world, finished):
     out = world.root / "same"
     adapter = world.root / "a"
     changes = {"kernels": KERNELS, "adapter": adapter, "compare_adapter": adapter}
-    stability = run(world, out=out, **changes)["stability"]
-    assert stability["cross_terms"]["cosine"] == pytest.approx(1, abs=1e-12)
-    for kind in ("per_query", "mean_score"):
-        assert stability[kind]["spearman"] == {"value": 1, "low": 1, "high": 1}
+    stability = run(world, out=out, **changes).stability
+    assert stability.cross_terms.cosine == pytest.approx(1, abs=1e-12)
+    for order in (stability.per_query, stability.mean_score):
+        assert order.spearman == Estimate(1.0, 1.0, 1.0)
     first, second = arrays_of(finished), arrays_of(out)
     for name in first.keys() - {"exact@compare_adapter"}:
         np.testing.assert_array_equal(first[name], second[name])
@@ -278,11 +281,11 @@ def test_an_adapter_in_the_head_takes_the_full_logit_path(world):
 
     default = FidelitySettings.kernels
     result = run(world, out=out, kernels=default, **changes)
-    names = [kernel["name"] for kernel in result["kernels"]]
+    names = [kernel.name for kernel in result.kernels]
     assert names == ["exact", "summed", "centered", "random_1", "random_16"]
-    assert result["readout"] == "logits"
-    assert "lm_head" in result["readout_note"]
-    assert read(out, "manifest.json")["readout_note"] == result["readout_note"]
+    assert result.readout == "logits"
+    assert "lm_head" in result.readout_note
+    assert read(out, "manifest.json")["readout_note"] == result.readout_note
     stored = read(out, "examples.json")
     at_x, at_y = (
         logit_jacobians(world.model, out / "adapter", stored[name], 64)
@@ -298,7 +301,7 @@ def test_padded_rows_of_the_head_are_left_out(tmp_path):
     world = build_world(tmp_path, SMALL_ALPHABET)
     adapter = world.write_adapter("a")
     result = run(world, kernels=("summed",), sketches=(), adapter=adapter)
-    assert (result["vocab_size"], result["padded_rows"]) == (32, 32)
+    assert (result.vocab_size, result.padded_rows) == (32, 32)
     assert read(world.out, "manifest.json")["padded_head_rows_left_out"] == 32
     stored = read(world.out, "examples.json")
     at_x, at_y = (
@@ -351,10 +354,10 @@ def test_stories260k_has_large_cross_terms_and_keeps_the_order(shared, tmp_path)
         kernels=("summed", "spectral_1"),
         sketches=(),
     )
-    _, summed, spectral = run_fidelity(settings).result["kernels"]
-    assert (summed["name"], spectral["name"]) == ("summed", "spectral_1")
-    assert summed["cross_terms"]["raw_pairs"]["q50"] > 50
-    order = lambda kernel: kernel["mean_score"]["spearman"]["value"]
+    _, summed, spectral = run_fidelity(settings).result.kernels
+    assert (summed.name, spectral.name) == ("summed", "spectral_1")
+    assert summed.cross_terms.raw_pairs.q50 > 50
+    order = lambda kernel: kernel.mean_score.spearman.value
     assert order(summed) > 0.85
     assert order(spectral) > order(summed) - 0.02
     stored = read(out, "examples.json")

@@ -4,6 +4,8 @@ import numpy as np
 
 from ntkjax.data.world_words import DISTRACTORS, DOMAINS, SKILLS
 from ntkjax.math.intervals import mean_interval
+from ntkjax.reports.demo.result import DemoResult, DemoSource, OverSeeds, Shares
+from tests.reports.fidelity.synthetic import kernel
 
 
 KERNELS = (  # name, cost, cross-term ratio, error after factor, Spearman
@@ -36,29 +38,29 @@ ACCURACIES = {
 }
 
 
-def demo_run(outcome: str = "wins", domain: str = "medical") -> dict:
-    """`result` of a demo in which the chosen examples win, tie or lose."""
+def demo_run(outcome: str = "wins", domain: str = "medical", **changes) -> DemoResult:
+    """A demo in which the chosen examples win, tie or lose."""
     found = ACCURACIES[outcome]
     needed = tuple(DOMAINS[domain])
     selected = found["selected + domain"]
-    return {
+    values = {
         "model": "embedded",
         "domain": domain,
-        "needed": list(needed),
+        "needed": needed,
         "world_seed": 0,
         "budget": 192,
         "seeds": 3,
         "num_pool": 2208,
         "num_train": 36,
         "num_questions": 192,
-        "kernels": [_kernel(*row) for row in KERNELS],
+        "kernels": tuple(
+            kernel(name, cost, order, ratio, error, 0.9 * order[0])
+            for name, cost, ratio, error, order in KERNELS
+        ),
         "sources": _sources(needed),
-        "shares": {
-            "kernel": 137 / 192,
-            "vote": 116 / 192,
-            "random": 0.1597,
-            "pool": 360 / 2208,
-        },
+        "shares": Shares(
+            kernel=137 / 192, vote=116 / 192, random=0.1597, pool=360 / 2208
+        ),
         "base_accuracy": 0.2448,
         "accuracy": {name: interval(values) for name, values in found.items()},
         "differences": {
@@ -76,43 +78,27 @@ def demo_run(outcome: str = "wins", domain: str = "medical") -> dict:
         "versions": {"python": "3.11.9", "ntkjax": "0.1.0", "jax": "0.10.1"},
         "device": "1 × cpu on 2 x86_64 cores",
     }
+    return DemoResult(**(values | changes))
 
 
-def interval(values: list[float]) -> dict:
+def interval(values: list[float]) -> OverSeeds:
     """Mean and 95% interval of the values, and the values."""
-    return {**vars(mean_interval(values)), "values": values}
+    return OverSeeds(**vars(mean_interval(values)), values=tuple(values))
 
 
-def _kernel(
-    name: str, cost: float, ratio: float, error: float, spearman: tuple
-) -> dict:
-    """What the reports read of a kernel in `fidelity.json`."""
-    value, low, high = spearman
-    return {
-        "name": name,
-        "cost": cost,
-        "cross_terms": {"raw_pairs": {"q50": ratio}, "relative_error": error},
-        "mean_score": {
-            "spearman": {"value": value, "low": low, "high": high},
-            "kendall": {"value": 0.8 * value},
-            "top_overlap": {"value": 0.9 * value},
-        },
-    }
-
-
-def _sources(needed: tuple[str, ...]) -> list[dict]:
+def _sources(needed: tuple[str, ...]) -> tuple[DemoSource, ...]:
     pool = {name: 120 for name in SKILLS} | {name: 96 for name in DISTRACTORS}
     chosen = dict(zip(needed, (62, 45, 30), strict=False))
     chosen |= {"hospital toys": 25, "visiting hours": 18, "sound": 12}
-    return [
-        {
-            "source": name,
-            "pool": count,
-            "shortlisted": min(count, 2 * chosen.get(name, 0) + 5),
-            "selected": chosen.get(name, 0),
-            "pool_share": count / 2208,
-            "selected_share": chosen.get(name, 0) / 192,
-            "needed": name in needed,
-        }
+    return tuple(
+        DemoSource(
+            source=name,
+            pool=count,
+            shortlisted=min(count, 2 * chosen.get(name, 0) + 5),
+            selected=chosen.get(name, 0),
+            pool_share=count / 2208,
+            selected_share=chosen.get(name, 0) / 192,
+            needed=name in needed,
+        )
         for name, count in pool.items()
-    ]
+    )

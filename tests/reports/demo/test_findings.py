@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from ntkjax.math.bootstrap import Estimate
 from ntkjax.reports.demo.findings import (
     accuracy_text,
     chosen_finding,
@@ -9,18 +12,15 @@ from ntkjax.reports.demo.findings import (
     points_text,
     signed_points,
 )
+from ntkjax.reports.demo.result import OverSeeds
 from tests.reports.demo.run import demo_run, interval
+from tests.reports.fidelity.synthetic import kernel
 
 
 AGAINST = "selected + domain against "
 
 
-def kernel(name, cost, value, low, high):
-    spearman = {"value": value, "low": low, "high": high}
-    return {"name": name, "cost": cost, "mean_score": {"spearman": spearman}}
-
-
-EXACT = kernel("exact", 65.0, 1.0, 1.0, 1.0)
+EXACT = kernel("exact", 65.0, (1.0, 1.0, 1.0))
 
 
 def test_opening_says_what_was_done_in_two_sentences():
@@ -77,19 +77,19 @@ def test_loses():
     ],
 )
 def test_the_interval_alone_decides(low, high, verb):
-    result = demo_run()
-    found = {"value": (low + high) / 2, "low": low, "high": high, "values": [0.0] * 3}
-    result["differences"][f"{AGAINST}random + domain"] = found
-    assert f" examples {verb} as many" in help_findings(result)[0]
+    differences = dict(demo_run().differences)
+    found = OverSeeds((low + high) / 2, low, high, (0.0,) * 3)
+    differences[f"{AGAINST}random + domain"] = found
+    says = help_findings(demo_run(differences=differences))[0]
+    assert f" examples {verb} as many" in says
 
 
 def warnings(base, **arms):
     """Sentences after the two comparisons, for other accuracies."""
-    result = demo_run("wins") | {"base_accuracy": base}
     names = {"selected": "selected + domain", "domain": "domain only"}
-    for name, values in arms.items():
-        result["accuracy"][names[name]] = interval(values)
-    return help_findings(result)[2:]
+    changed = {names[name]: interval(values) for name, values in arms.items()}
+    accuracy = demo_run("wins").accuracy | changed
+    return help_findings(demo_run(base_accuracy=base, accuracy=accuracy))[2:]
 
 
 def test_an_accuracy_that_could_be_guessing_is_warned_of():
@@ -127,9 +127,8 @@ def test_fine_tuning_that_harms_is_told():
     ],
 )
 def test_shares(kernel_share, words):
-    result = demo_run()
-    result["shares"]["kernel"] = kernel_share
-    assert chosen_finding(result) == (
+    shares = replace(demo_run().shares, kernel=kernel_share)
+    assert chosen_finding(demo_run(shares=shares)) == (
         f"Of the 192 examples that the kernel chose, {kernel_share:.1%} teach a skill "
         "that the domain needs. The embedding vote alone, which costs less, "
         f"{words} Random choice found 16.0%; the whole pool holds 16.3%."
@@ -137,9 +136,9 @@ def test_shares(kernel_share, words):
 
 
 def test_best_and_worst_of_the_cheap_kernels():
-    worst = kernel("summed", 2.0, 0.7, 0.6, 0.8)
-    best = kernel("spectral_4", 5.0, 0.9, 0.85, 0.95)
-    dear = kernel("centered", 66.0, 0.99, 0.98, 0.995)
+    worst = kernel("summed", 2.0, (0.7, 0.6, 0.8))
+    best = kernel("spectral_4", 5.0, (0.9, 0.85, 0.95))
+    dear = kernel("centered", 66.0, (0.99, 0.98, 0.995))
     assert kernels_finding([EXACT, worst, best, dear]) == (
         "Of the kernels at half the exact price or less, spectral_4 orders pool "
         "examples most like the exact kernel (Spearman 0.90 [0.85, 0.95], 5 forward "
@@ -148,21 +147,21 @@ def test_best_and_worst_of_the_cheap_kernels():
 
 
 def test_overlapping_kernels_are_not_told_apart():
-    worst = kernel("summed", 2.0, 0.7, 0.6, 0.86)
-    best = kernel("random", 2.0, 0.9, 0.85, 0.95)
+    worst = kernel("summed", 2.0, (0.7, 0.6, 0.86))
+    best = kernel("random", 2.0, (0.9, 0.85, 0.95))
     assert kernels_finding([EXACT, worst, best]).endswith(
         "; their intervals overlap, so this run does not settle it."
     )
 
 
 def test_one_cheap_kernel_and_none():
-    summed = kernel("summed", 2.0, 0.7, 0.6, 0.8)
+    summed = kernel("summed", 2.0, (0.7, 0.6, 0.8))
     assert kernels_finding([EXACT, summed]).endswith("2 forward passes against 65).")
     assert "costs half as much" in kernels_finding([EXACT])
 
 
 def test_numbers():
-    wide = {"value": 0.9375, "low": -0.02, "high": 1.04}
+    wide = Estimate(0.9375, -0.02, 1.04)
     assert accuracy_text(wide) == "93.8% [0.0, 100.0]"
     assert points_text(wide) == "+93.8 [−2.0, +104.0]"
     texts = [signed_points(x) for x in (0.0, 0.0921, -0.05, 0.0002, -0.0002)]

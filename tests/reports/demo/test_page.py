@@ -1,5 +1,5 @@
-import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +20,7 @@ from ntkjax.reports.demo.tables import (
     wordings,
 )
 from ntkjax.reports.numbers import percent_text
+from ntkjax.reports.selection.tables import source_ratio
 from tests.reports.demo.run import demo_run
 from tests.reports.selection.test_page import HOSTILE, Page, squeeze
 
@@ -49,13 +50,13 @@ def test_parts_stand_in_the_order_that_a_reader_needs(page):
         wordings(result)[0].domain,
         "Sources of the pool",
         "How good are the cheap kernels?",
-        kernels_finding(result["kernels"]),
+        kernels_finding(result.kernels),
         "Now with your own files",
         "ntkjax fidelity --model",
         "ntkjax select --model",
         "What it took",
-        seconds_text(result["seconds"]),
-        result["device"],
+        seconds_text(result.seconds),
+        result.device,
         "jax 0.10.1",
     ]
     found = [text.find(part) for part in parts]
@@ -76,7 +77,7 @@ def test_numbers_are_those_of_the_record(page):
         numbers = counts.selected, counts.shortlisted, counts.pool
         assert cells[:3] == [f"{number:,}" for number in numbers]
         shares = counts.selected_share, counts.pool_share
-        assert cells[3:] == [*map(percent_text, shares), counts.ratio]
+        assert cells[3:] == [*map(percent_text, shares), source_ratio(counts)]
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -128,10 +129,14 @@ def test_commands_parse_with_the_flags_of_the_two_commands(page):
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_text_changes_no_element(hostile):
     def poisoned(text):
-        result = demo_run() | {"model": text, "device": text, "versions": {text: text}}
-        result |= {"seconds": {text: 1.0}}
-        for row in (*result["kernels"], *result["sources"]):
-            row["name" if "name" in row else "source"] = text
+        result = demo_run(
+            model=text,
+            device=text,
+            versions={text: text},
+            seconds={text: 1.0},
+            kernels=tuple(replace(row, name=text) for row in demo_run().kernels),
+            sources=tuple(replace(row, source=text) for row in demo_run().sources),
+        )
         return Page(demo_page(result))
 
     plain, found = poisoned("z" * len(hostile)), poisoned(hostile)
@@ -141,10 +146,8 @@ def test_hostile_text_changes_no_element(hostile):
 
 @pytest.mark.usefixtures("without_figures")
 def test_run_without_a_shortlist():
-    result = demo_run()
-    for source in result["sources"]:
-        source["shortlisted"] = None
-    page = Page(demo_page(result))
+    sources = tuple(replace(row, shortlisted=None) for row in demo_run().sources)
+    page = Page(demo_page(demo_run(sources=sources)))
     assert next(row[:3] for row in page.rows if row[0] == "source") == [
         "source",
         "chosen",
@@ -153,7 +156,7 @@ def test_run_without_a_shortlist():
     assert "None" not in page.text
 
 
-def test_file_from_json_is_the_same(page, tmp_path):
+def test_a_file_is_the_same(page, tmp_path):
     path = tmp_path / "report.html"
-    write_demo_page(json.loads(json.dumps(demo_run())), path)
+    write_demo_page(demo_run(), path)
     assert path.read_text(encoding="utf-8") == page.source

@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -13,24 +14,26 @@ def words(svg):
     return ["".join(text.itertext()) for text in root.iter("text")]
 
 
+def figure_of(selected):
+    """Accuracies, where the chosen examples have these."""
+    accuracy = demo_run().accuracy | {"selected + domain": interval(selected)}
+    return accuracy_figure(demo_run(accuracy=accuracy))
+
+
 @pytest.mark.parametrize("outcome", ["wins", "ties", "loses"])
 def test_accuracy_has_a_row_for_each_arm_and_the_model_as_it_is(outcome):
     result = demo_run(outcome)
     svg = accuracy_figure(result)
     found = words(svg)
-    assert found[found.index("as it is") :][:4] == ["as it is", *result["accuracy"]]
+    assert found[found.index("as it is") :][:4] == ["as it is", *result.accuracy]
     assert "guessing 25%" in found
-    for name, arm in result["accuracy"].items():
+    for name, arm in result.accuracy.items():
         assert f"{name} {accuracy_text(arm)}" in svg
     assert "without fine-tuning 24.5%" in svg
 
 
 def test_accuracy_has_a_dot_for_each_seed():
-    result = demo_run()
-    few = accuracy_figure(result)
-    arms = result["accuracy"]
-    arms["selected + domain"] = interval([0.5, 0.55, 0.6, 0.65, 0.7])
-    many = accuracy_figure(result)
+    few, many = accuracy_figure(demo_run()), figure_of([0.5, 0.55, 0.6, 0.65, 0.7])
     # Only the dots of seeds are see-through.
     assert few.count("fill-opacity: 0.6") + 2 == many.count("fill-opacity: 0.6")
     assert ORANGE in few
@@ -38,9 +41,7 @@ def test_accuracy_has_a_dot_for_each_seed():
 
 
 def test_an_interval_beyond_the_possible_is_cut():
-    result = demo_run()
-    result["accuracy"]["selected + domain"] = interval([0.8, 0.99, 0.9])
-    svg = accuracy_figure(result)
+    svg = figure_of([0.8, 0.99, 0.9])
     assert "120%" not in words(svg)
     assert "[66.1, 100.0]" in svg
 
@@ -54,9 +55,8 @@ def test_shares_have_their_numbers_at_the_bars():
 
 
 def test_no_needed_example_at_all_still_draws():
-    result = demo_run()
-    result["shares"] |= {"kernel": 0.0, "vote": 0.0, "random": 0.0}
-    assert words(shares_figure(result)).count("0%") >= 3
+    shares = replace(demo_run().shares, kernel=0.0, vote=0.0, random=0.0)
+    assert words(shares_figure(demo_run(shares=shares))).count("0%") >= 3
 
 
 def test_bytes_are_the_same_in_a_second_drawing():

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -59,20 +60,20 @@ def test_accuracies_and_differences_are_those_of_the_record():
     assert base == ("nothing: the model as it is", "24.5%", "")
     assert arms[0] == ("domain only", "27.3% [24.3, 30.3]", "27.1, 28.6, 26.2")
     for (name, text, _), (arm, found) in zip(
-        arms, result["accuracy"].items(), strict=True
+        arms, result.accuracy.items(), strict=True
     ):
         assert (name, text) == (arm, accuracy_text(found))
     rows = difference_rows(result)
-    assert [row[0] for row in rows] == list(result["differences"])
+    assert [row[0] for row in rows] == list(result.differences)
     assert [row[1] for row in rows] == [
-        points_text(found) for found in result["differences"].values()
+        points_text(found) for found in result.differences.values()
     ]
     assert rows[1][2] == "+26.5, +26.3, +27.9"
 
 
 def test_kernels_keep_their_first_five_cells():
     result = demo_run()
-    for row, kernel in zip(kernel_rows(result), result["kernels"], strict=True):
+    for row, kernel in zip(kernel_rows(result), result.kernels, strict=True):
         assert row == fidelity_cells(kernel)[:5]
         assert "[" in row[-1]
 
@@ -82,7 +83,7 @@ def test_sources_are_marked_most_chosen_first():
     rows = source_rows(result)
     selected = [row.counts.selected for row in rows]
     assert selected == sorted(selected, reverse=True)
-    assert len(rows) == len(result["sources"]) == 20
+    assert len(rows) == len(result.sources) == 20
     kinds = {row.counts.source: row.kind for row in rows}
     assert {name for name, kind in kinds.items() if kind == "needed"} == {
         "material",
@@ -104,8 +105,8 @@ def test_summary_says_it_all_in_short(outcome):
         *opening(result),
         *help_findings(result),
         chosen_finding(result),
-        kernels_finding(result["kernels"]),
-        seconds_text(result["seconds"]),
+        kernels_finding(result.kernels),
+        seconds_text(result.seconds),
     ):
         assert sentence in squeeze(text)
     for row in accuracy_rows(result):
@@ -113,20 +114,18 @@ def test_summary_says_it_all_in_short(outcome):
 
 
 def test_many_seeds_fit():
-    result = demo_run()
-    for arm in result["accuracy"].values():
-        arm["values"] = [0.512 + 0.001 * seed for seed in range(12)]
-    text = printed(result)
+    values = tuple(0.512 + 0.001 * seed for seed in range(12))
+    arms = demo_run().accuracy.items()
+    accuracy = {name: replace(arm, values=values) for name, arm in arms}
+    text = printed(demo_run(accuracy=accuracy))
     assert max(map(len, text.splitlines())) <= 80
     for seed in range(12):
         assert f"{51.2 + 0.1 * seed:.1f}" in text
 
 
 def test_hostile_names_do_nothing_to_the_terminal():
-    result = demo_run()
-    for kernel in result["kernels"]:
-        kernel["name"] = "[bold]x[/]"
-    assert "[bold]x[/]" in squeeze(printed(result))
+    kernels = tuple(replace(row, name="[bold]x[/]") for row in demo_run().kernels)
+    assert "[bold]x[/]" in squeeze(printed(demo_run(kernels=kernels)))
 
 
 def test_seconds():

@@ -2,9 +2,13 @@
 
 import numpy as np
 
-from ntkjax.fidelity.compare import compare
+from ntkjax.fidelity.compare import KernelFidelity, compare
 from ntkjax.fidelity.cosines import output_cosines
-from ntkjax.math.bootstrap import bootstrap_rows
+from ntkjax.fidelity.cross_terms import CrossTermIntervals, CrossTerms
+from ntkjax.fidelity.quantiles import Quantiles
+from ntkjax.fidelity.ranking import Ranking
+from ntkjax.fidelity.result import FidelityResult, NumCut
+from ntkjax.math.bootstrap import Estimate, bootstrap_rows
 from ntkjax.math.ranking import chance_overlap
 
 
@@ -22,7 +26,32 @@ PROBES = {  # name: probe rows, as fractions of the exact kernel's 64 outputs
 }
 
 
-def run(seed: int = 0, num_candidates: int = NUM_CANDIDATES):
+def kernel(
+    name: str, cost: float, spearman: tuple, ratio=1.0, error=0.1, overlap=0.5
+) -> KernelFidelity:
+    """A kernel of these numbers; reports look at no others."""
+    level = lambda value: Estimate(value, value, value)
+    sizes = Quantiles(*[float(ratio)] * 5)
+    order = Ranking(Estimate(*spearman), level(0.8 * spearman[0]), level(overlap))
+    errors = CrossTerms(
+        raw_diagonal=sizes,
+        raw_pairs=sizes,
+        scaled_diagonal=sizes,
+        scaled_pairs=sizes,
+        factor=1.0,
+        raw_relative_error=error,
+        relative_error=error,
+        cosine=1.0,
+        num_zero_diagonal=0,
+        num_zero_pairs=0,
+        intervals=CrossTermIntervals(*[level(error)] * 7),
+    )
+    return KernelFidelity(name, float(cost), 1, errors, order, order)
+
+
+def run(
+    seed: int = 0, num_candidates: int = NUM_CANDIDATES
+) -> tuple[FidelityResult, dict[str, np.ndarray]]:
     """(result, arrays) of kernels Σ_j ⟨v_j, g(x)⟩⟨v_j, g(y)⟩ of random gradients g."""
     rng = np.random.default_rng(seed)
     weights = 1 / np.arange(1, NUM_OUTPUTS + 1) ** 0.6
@@ -72,16 +101,18 @@ def run(seed: int = 0, num_candidates: int = NUM_CANDIDATES):
             diagonals["exact"],
             resamples,
             TOP,
-        ).as_dict()
+        )
 
     blocks = np.einsum("njp,nkp->njk", grads[:NUM_QUERIES], grads[:NUM_QUERIES])
-    result = {
+    values = {
         "model": "shared/models/stories260k",
         "adapter": "runs/warmup/adapter",
+        "compare_adapter": "runs/warmup/step-200",
         "queries": "shared/data/financial.jsonl",
         "candidates": "shared/data/pool_cot.jsonl",
         "num_queries": NUM_QUERIES,
         "num_candidates": num_candidates,
+        "num_cut": NumCut(queries=1, candidates=3),
         "max_length": 96,
         "pooling": "response-mean",
         "seed": seed,
@@ -89,20 +120,22 @@ def run(seed: int = 0, num_candidates: int = NUM_CANDIDATES):
         "chance_overlap": chance_overlap(TOP, num_candidates),
         "num_parameters": 26_304,
         "vocab_size": 512,
+        "padded_rows": 0,
         "hidden_size": 64,
         "readout": "hidden",
         "readout_note": None,
-        "kernels": [record(name, name) for name in probes],
-        "sketches": [
+        "left_out": (),
+        "kernels": tuple(record(name, name) for name in probes),
+        "sketches": (
             record("summed·shift_8192", "summed", 0.05),
             record("spectral_4·count_8192", "spectral_4", 0.05),
             record("random_16·dense_8192", "random_16", 0.05),
-        ],
-        "cosines": output_cosines(blocks, resamples).as_dict(),
+        ),
+        "cosines": output_cosines(blocks, resamples),
         "stability": record("exact at runs/warmup/step-200", "exact", 0.1),
         "seconds": {"exact": 31.4, "approximations": 12.25, "sketches": 4.0},
         "versions": {"ntkjax": "0.1.0", "jax": "0.10.1", "flax": "0.12.8"},
         "device": "cpu (2 cores)",
         "precision": "float32",
     }
-    return result, arrays
+    return FidelityResult(**values), arrays

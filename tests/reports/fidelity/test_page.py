@@ -1,6 +1,6 @@
 import html.parser
-import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_opening_and_verdict(result, arrays):
     for fact in ("26,304 numbers", "12 queries", "80 candidates", "96 tokens"):
         assert fact in text
     for key in ("model", "adapter", "queries", "candidates", "pooling", "device"):
-        assert result[key] in text
+        assert getattr(result, key) in text
     for sentence in verdict(result):
         assert sentence in text
     assert "jax 0.10.1" in text
@@ -70,59 +70,56 @@ def test_no_network_no_scripts(result, arrays):
 def test_figures(result, arrays):
     page = Page(fidelity_page(result, arrays))
     # Scores of each approximation, ranking, cost, cosines.
-    assert page.tags.count("svg") == len(result["kernels"]) - 1 + 3
+    assert page.tags.count("svg") == len(result.kernels) - 1 + 3
     assert len(page.ids) == len(set(page.ids))
 
 
 def test_foreign_text_is_escaped(result, arrays):
     keys = "model", "adapter", "queries", "candidates", "pooling", "readout_note"
     keys += "readout", "device", "precision"
-    for key in keys:
-        result[key] = f"<script>alert('{key}')</script>&amp;"
-    text = fidelity_page(result, arrays)
+    evil = {key: f"<script>alert('{key}')</script>&amp;" for key in keys}
+    text = fidelity_page(replace(result, **evil), arrays)
     assert "<script" not in text
     shown = Page(text).text
-    for key in keys:
-        assert f"<script>alert('{key}')</script>&amp;" in shown
+    for value in evil.values():
+        assert value in shown
 
 
 def test_kernel_names_and_versions_are_escaped(result, arrays):
     evil = '<img src=x onerror="a">'
     arrays[evil] = arrays["summed"]
-    result["kernels"][1]["name"] = evil
-    result["stability"]["name"] = evil
-    result["versions"] = {evil: evil}
-    result["seconds"] = {evil: 1.0}
+    exact, summed, *others = result.kernels
+    result = replace(
+        result,
+        kernels=(exact, replace(summed, name=evil), *others),
+        stability=replace(result.stability, name=evil),
+        versions={evil: evil},
+        seconds={evil: 1.0},
+    )
     text = fidelity_page(result, arrays)
     assert "<img" not in text
     assert "img" not in Page(text).tags
 
 
 def test_run_without_extras(result, arrays):
-    result |= {
-        "adapter": None,
-        "sketches": [],
-        "cosines": {},
-        "stability": None,
-        "num_queries": 4,
-    }
+    result = replace(result, adapter=None, sketches=(), stability=None, num_queries=4)
     page = Page(fidelity_page(result, arrays))
     assert "a LoRA adapter at its start" in page.text
     assert "too narrow" in page.text
-    assert page.tags.count("svg") == len(result["kernels"]) - 1 + 2
+    assert page.tags.count("svg") == len(result.kernels) - 1 + 3
 
 
 def test_exact_kernel_alone(result, arrays):
-    result |= {"kernels": result["kernels"][:1], "sketches": [], "cosines": {}}
-    result["stability"] = None
+    only = result.kernels[:1]
+    result = replace(result, kernels=only, sketches=(), stability=None)
     page = Page(fidelity_page(result, arrays))
     assert "nothing to compare" in page.text
-    assert "svg" not in page.tags
+    assert page.tags.count("svg") == 1  # the cosines need no other kernel
 
 
-def test_file_from_json_is_the_same(result, arrays, tmp_path):
+def test_a_file_is_the_same(result, arrays, tmp_path):
     path = tmp_path / "report.html"
-    write_fidelity_page(json.loads(json.dumps(result)), arrays, path)
+    write_fidelity_page(result, arrays, path)
     assert path.read_text(encoding="utf-8") == fidelity_page(result, arrays)
 
 

@@ -1,7 +1,7 @@
-import copy
 import re
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,35 +45,37 @@ def test_names_are_no_formulas_and_are_escaped():
 
 
 def test_cosines_show_the_mean(result):
-    cosines = result["cosines"]
+    cosines = result.cosines
     svg = cosine_figure(cosines)
-    assert f"mean {cosines['signed']['mean']['value']:.3f}" in words(svg)
+    assert f"mean {cosines.signed.mean.value:.3f}" in words(svg)
     assert svg.count("#3a8fce") >= 41
 
 
 def test_cost_names_every_approximation_once(result):
     labels = words(cost_figure(result))
-    for kernel in result["kernels"][1:] + result["sketches"]:
-        assert labels.count(kernel["name"]) == 1
+    for kernel in result.kernels[1:] + result.sketches:
+        assert labels.count(kernel.name) == 1
     assert "exact" not in labels
 
 
 def test_cost_leaves_out_zero_errors(result):
-    result["kernels"][1]["cross_terms"]["relative_error"] = 0.0
-    assert "summed" not in words(cost_figure(result))
+    exact, summed, *others = result.kernels
+    right = replace(summed.cross_terms, relative_error=0.0)
+    kernels = (exact, replace(summed, cross_terms=right), *others)
+    assert "summed" not in words(cost_figure(replace(result, kernels=kernels)))
 
 
 def test_ranking_lists_all_rows(result):
     labels = words(ranking_figure(result))
-    rows = [*result["kernels"][1:], *result["sketches"], result["stability"]]
-    assert [word for word in labels if word in {row["name"] for row in rows}] == [
-        row["name"] for row in rows
-    ]
+    rows = (*result.kernels[1:], *result.sketches, result.stability)
+    names = [row.name for row in rows]
+    assert [word for word in labels if word in names] == names
 
 
 @pytest.mark.parametrize("figure", [cost_figure, ranking_figure])
 def test_figures_of_one_kernel(result, figure):
-    result |= {"kernels": result["kernels"][:2], "sketches": [], "stability": None}
+    two = result.kernels[:2]
+    result = replace(result, kernels=two, sketches=(), stability=None)
     assert "summed" in words(figure(result))
 
 
@@ -85,7 +87,7 @@ def test_labels_keep_their_distance():
 
 
 def test_bytes_are_the_same_in_a_second_drawing(result):
-    assert cost_figure(result) == cost_figure(copy.deepcopy(result))
+    assert cost_figure(result) == cost_figure(result)
     assert not re.search(r"<dc:date|20\d\d-\d\d", cost_figure(result))
 
 

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -18,22 +19,22 @@ def printed(result, width=100):
 
 
 def test_cells_agree_with_the_record(result):
-    for kernel in result["kernels"]:
+    for kernel in result.kernels:
         cells = fidelity_cells(kernel)
         assert len(cells) == len(fidelity_headers(result))
-        assert cells[0] == kernel["name"]
-        assert cells[2] == ratio_text(kernel["cross_terms"]["raw_pairs"]["q50"])
-        assert cells[4] == interval_text(kernel["mean_score"]["spearman"])
-        assert cells[6] == share_text(kernel["mean_score"]["top_overlap"]["value"])
+        assert cells[0] == kernel.name
+        assert cells[2] == ratio_text(kernel.cross_terms.raw_pairs.q50)
+        assert cells[4] == interval_text(kernel.mean_score.spearman)
+        assert cells[6] == share_text(kernel.mean_score.top_overlap.value)
 
 
 def test_exact_row(result):
-    exact = fidelity_cells(result["kernels"][0])
+    exact = fidelity_cells(result.kernels[0])
     assert exact == ("exact", "65", "0", "0", "1.00 [1.00, 1.00]", "1.00", "1.00")
 
 
 def test_header_names_the_chance_level(result):
-    result |= {"top": 20, "chance_overlap": 0.004}
+    result = replace(result, top=20, chance_overlap=0.004)
     assert (
         fidelity_headers(result)[-1] == "top-20 overlap (chance\N{NO-BREAK SPACE}0.004)"
     )
@@ -41,7 +42,7 @@ def test_header_names_the_chance_level(result):
 
 def test_sections_that_are_empty_are_left_out(result):
     assert len(fidelity_sections(result)) == 3
-    result |= {"sketches": [], "stability": None}
+    result = replace(result, sketches=(), stability=None)
     assert [title for title, _ in fidelity_sections(result)] == ["Kernels"]
 
 
@@ -55,5 +56,6 @@ def test_terminal_table_fits_and_clips_no_number(result):
 
 
 def test_brackets_in_a_name_are_no_markup(result):
-    result["kernels"][1]["name"] = "[bold]x[/]"
-    assert "[bold]x[/]" in printed(result)
+    exact, summed, *others = result.kernels
+    kernels = (exact, replace(summed, name="[bold]x[/]"), *others)
+    assert "[bold]x[/]" in printed(replace(result, kernels=kernels))
