@@ -2,9 +2,8 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,49 +18,44 @@ from ntkjax.commands.plan.measure import measured_rates, require_here
 from ntkjax.commands.plan.plan import Plan, make_plan
 from ntkjax.commands.plan.selection import Selection
 from ntkjax.commands.plan.settings import PlanSettings, check_plan_settings
-from ntkjax.commands.plan.workload import SAMPLED, has_tokenizer, read_workload
+from ntkjax.commands.plan.workload import (
+    SAMPLED,
+    Workload,
+    has_tokenizer,
+    read_workload,
+)
 from ntkjax.commands.select.settings import check_select_settings, with_defaults
 from ntkjax.data.pool import open_pool
 from ntkjax.runs.model import resolve_lora
 from ntkjax.settings.template import template_options
 
 
-@dataclass(frozen=True)
-class Planned:
-    """What `plan` found.
+@dataclass(frozen=True, kw_only=True)
+class PlanResult:
+    """A plan, and what makes it fit; `--json` writes it down.
 
     Attributes:
-        selection: What was planned.
+        schema: Of the file; see `ntkjax.store.results`.
+        fits: Whether each device has the bytes.
+        seconds: All stages together.
+        bytes_per_device: On each device at most.
         hardware: Where.
+        workload: What there is to compute with.
         plan: What it costs.
         change: Where it does not fit: what makes it fit, if anything does.
     """
 
-    selection: Selection
+    schema: int = 1
+    fits: bool
+    seconds: float
+    bytes_per_device: float
     hardware: Hardware
+    workload: Workload
     plan: Plan
     change: Change | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """The numbers, ready for JSON."""
-        facts = {
-            "fits": self.plan.fits,
-            "seconds": self.plan.seconds,
-            "bytes_per_device": self.plan.needs,
-            "hardware": asdict(self.hardware),
-            "workload": asdict(self.selection.workload),
-            "plan": asdict(self.plan),
-            "change": None,
-        }
-        if self.change is not None:
-            facts["change"] = {
-                "flags": self.change.flags,
-                "plan": asdict(self.change.plan),
-            }
-        return facts
 
-
-def run_plan(settings: PlanSettings) -> Planned:
+def run_plan(settings: PlanSettings) -> PlanResult:
     """Plans a selection.
 
     Raises:
@@ -82,7 +76,15 @@ def run_plan(settings: PlanSettings) -> Planned:
         host = _measured_host(selection, folder, host)
     plan = make_plan(selection, hardware, rates, host)
     change = None if plan.fits else smallest_change(selection, hardware)
-    return Planned(selection, hardware, plan, change)
+    return PlanResult(
+        fits=plan.fits,
+        seconds=plan.seconds,
+        bytes_per_device=plan.needs,
+        hardware=hardware,
+        workload=selection.workload,
+        plan=plan,
+        change=change,
+    )
 
 
 def read_selection(settings: PlanSettings, folder: Path) -> Selection:

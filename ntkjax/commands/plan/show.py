@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ntkjax.commands.plan.run import Planned, run_plan
+from ntkjax.commands.plan.run import PlanResult, run_plan
 from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.plan.tables import (
     Listing,
@@ -17,7 +17,7 @@ from ntkjax.commands.plan.tables import (
     size_text,
     stage_table,
 )
-from ntkjax.store.atomic import write_json
+from ntkjax.store.results import write_result
 
 
 def plan(settings: PlanSettings) -> int:
@@ -37,12 +37,12 @@ def plan(settings: PlanSettings) -> int:
     for line in (disk_line(found), *honesty_lines(found, planned.hardware)):
         _print(console, line)
     if settings.json is not None:
-        write_json(settings.json, planned.as_dict())
+        write_result(settings.json, planned)
         _print(console, f"numbers: {settings.json}")
     return 0
 
 
-def change_line(planned: Planned) -> str:
+def change_line(planned: PlanResult) -> str:
     """What makes it fit."""
     change = planned.change
     if change is None:

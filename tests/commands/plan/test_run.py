@@ -5,11 +5,13 @@ import jax
 import pytest
 
 from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
-from ntkjax.commands.plan.run import run_plan
+from ntkjax.commands.plan.run import PlanResult, run_plan
 from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.select.run import run_select
 from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.errors import InputError
+from ntkjax.store.results import read_result, result_from, write_result
+from ntkjax.store.run_directory import plain_values
 from ntkjax.training.settings import TrainingSettings
 from tests.commands.plan.problem import small_settings
 
@@ -24,18 +26,20 @@ def test_a_config_is_enough():
     assert planned.plan.fits
     assert planned.plan.weights == 2 * 8_030_261_248  # the config says bfloat16
     assert planned.change is None
-    json.dumps(planned.as_dict())
 
 
-def test_what_does_not_fit_is_mended():
+def test_what_does_not_fit_is_mended(tmp_path):
     jax.clear_caches()  # what one of them compiled is no gift to the other
     planned = run_plan(PlanSettings(**LARGE, hardware="v5e-16"))
     assert not planned.plan.fits
     assert planned.change is not None
     assert planned.change.plan.fits
-    found = json.loads(json.dumps(planned.as_dict()))
-    assert found["change"]["flags"] == planned.change.flags
-    assert found["fits"] is False
+    assert not planned.fits
+    write_result(tmp_path / "plan.json", planned)
+    assert read_result(tmp_path / "plan.json", PlanResult) == planned
+    other = plain_values(planned) | {"schema": 2}
+    with pytest.raises(TypeError, match="expected a result of schema 1, got schema 2"):
+        result_from(other, PlanResult)
 
 
 @pytest.mark.parametrize(
