@@ -34,6 +34,9 @@ _notes: RunPath | None = None
 _patience = 0
 """Seconds of the heartbeat time-out."""
 
+_stage = "the beginning"
+"""What this process does."""
+
 
 @dataclass(frozen=True)
 class Meeting:
@@ -139,11 +142,18 @@ def await_verdict() -> None:
     time.sleep(_patience + 10)
 
 
+def stage() -> str:
+    """What this process does, as it noted last."""
+    return _stage
+
+
 def note_stage(stage: str) -> None:
     """Notes what this process does, for the others' message should it be lost.
 
     A folder that cannot be written costs the message its host, and nothing else.
     """
+    global _stage
+    _stage = stage
     if _notes is None:
         return
     note = {"host": socket.gethostname(), "stage": stage}

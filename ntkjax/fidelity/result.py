@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ntkjax.fidelity.compare import KernelFidelity
 from ntkjax.fidelity.cosines import OutputCosines
+from ntkjax.models.coverage import Coverage
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class FidelityResult:
         top: N of the top-N overlap.
         chance_overlap: What two unrelated orders share.
         num_parameters: P.
+        coverage: Which modules carry θ.
         vocab_size: V, without padding.
         padded_rows: Rows of the head beyond it, which are left out.
         hidden_size: d.
@@ -65,6 +67,7 @@ class FidelityResult:
     top: int
     chance_overlap: float
     num_parameters: int
+    coverage: tuple[Coverage, ...]
     vocab_size: int
     padded_rows: int
     hidden_size: int

@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ntkjax.devices import processes
@@ -11,15 +12,19 @@ from ntkjax.store.lines import append_line
 from ntkjax.store.run_path import RunPath
 
 
-METRICS = "metrics.jsonl"
-
-
 class Ledger:
     """Books stages of a run, a line each; a resumed run adds to what is there."""
 
-    def __init__(self, path: RunPath):
-        self._path = path
+    def __init__(self):
+        self._path: RunPath | None = None
+        self._rows: list[dict[str, Any]] = []
         self._last = time.monotonic()
+
+    def keep_in(self, path: RunPath) -> None:
+        """Keeps the stages in a file, those booked before too; its own lines count."""
+        self._path = path
+        for row in self._rows:
+            append_line(path, json.dumps(row))
 
     def book(self, stage: str) -> None:
         """Books the time since the last call on `stage`."""
@@ -33,23 +38,35 @@ class Ledger:
             "peak_mib": round(peak_mib(), 1),
         }
         self._last = now
-        append_line(self._path, json.dumps(row))
+        self._rows.append(row)
+        if self._path is not None:
+            append_line(self._path, json.dumps(row))
 
     def stages(self) -> list[dict[str, Any]]:
         """Stages in their order: the sum of seconds, the highest memory."""
         totals: dict[str, dict[str, Any]] = {}
-        for line in self._path.read_bytes().decode().splitlines():
-            try:
-                row = json.loads(line)
-                name, seconds, peak = row["stage"], row["seconds"], row["peak_mib"]
-            except (ValueError, KeyError, TypeError):
-                continue  # a line that a kill cut short
+        for row in self._rows if self._path is None else _rows_of(self._path):
+            name = row["stage"]
             total = totals.setdefault(
                 name, {"stage": name, "seconds": 0, "peak_mib": 0}
             )
-            total["seconds"] = round(total["seconds"] + seconds, 2)
-            total["peak_mib"] = max(total["peak_mib"], peak)
+            total["seconds"] = round(total["seconds"] + row["seconds"], 2)
+            total["peak_mib"] = max(total["peak_mib"], row["peak_mib"])
         return list(totals.values())
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage."""
+        return {row["stage"]: row["seconds"] for row in self.stages()}
+
+
+def _rows_of(path: RunPath) -> Iterator[dict[str, Any]]:
+    """The stages in a file; a line that a kill cut short is passed over."""
+    for line in path.read_bytes().decode().splitlines():
+        try:
+            row = json.loads(line)
+            yield {name: row[name] for name in ("stage", "seconds", "peak_mib")}
+        except (ValueError, KeyError, TypeError):
+            continue
 
 
 def peak_mib() -> float:

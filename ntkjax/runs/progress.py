@@ -1,7 +1,4 @@
-"""Progress of a long pass: a bar on a terminal, plain lines elsewhere, on stderr.
-
-And the seconds that each stage of a run took.
-"""
+"""Progress of a long pass: a bar on a terminal, plain lines elsewhere, on stderr."""
 
 import contextlib
 import math
@@ -118,17 +115,3 @@ def _plain_lines(
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     return advance
-
-
-class Clock:
-    """Seconds by stage, in `laps`."""
-
-    def __init__(self):
-        self.laps: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, stage: str) -> None:
-        """Books the time since the last call on `stage`."""
-        now = time.monotonic()
-        self.laps[stage] = round(now - self._last, 2)
-        self._last = now

@@ -112,4 +112,9 @@ def _stored(value: Any) -> np.ndarray:
 
 def write_json(path: RunPath, value: Any) -> None:
     """Writes JSON that standard parsers read: NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON as the files of a run have it."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ntkjax.errors import InputError
-from ntkjax.store.atomic import is_partial, write_json, write_text
+from ntkjax.store.atomic import is_partial, json_text, write_json, write_text
 from ntkjax.store.bucket import require_reachable
 from ntkjax.store.folders import entries_of, make_folder
 from ntkjax.store.run_path import RunPath, is_remote
@@ -24,6 +24,7 @@ from ntkjax.store.run_path import RunPath, is_remote
 
 SETTINGS = "run.yaml"
 MANIFEST = "manifest.json"
+_CHECKSUM = "checksum"
 NOTES = "processes"
 """Where several processes of a run note what they do; it claims no directory."""
 
@@ -33,6 +34,7 @@ def open_run(
     settings: dict[str, Any],
     inputs: dict[str, str],
     facts: dict[str, Any] | None = None,
+    free: Sequence[str] = (),
 ) -> RunPath:
     """Creates or reopens a run directory.
 
@@ -41,6 +43,7 @@ def open_run(
         settings: Resolved settings, plain values only.
         inputs: Hashes by name of model, adapter and data files.
         facts: What else the manifest of a new directory says.
+        free: Settings that may be others than before, by their dotted path.
 
     Raises:
         InputError: If `out` cannot be written, or holds a run of other settings or
@@ -51,7 +54,7 @@ def open_run(
         path = out / SETTINGS
         inside = entries_of(out)  # first, as another job may claim it just now
         if path.exists():
-            _require_same(out, read_settings(out), settings)
+            _require_same(out, read_settings(out), settings, free)
             before = read_json(out / MANIFEST).get("inputs")
             _require_same(out, {"inputs": before}, {"inputs": inputs})
         elif any(map(_is_foreign, inside)):
@@ -85,9 +88,27 @@ def require_writable(folder: RunPath, flag: str) -> None:
         raise InputError(f"{flag} {folder}: cannot be written: {error}.") from error
 
 
-def add_to_manifest(out: RunPath, facts: dict[str, Any]) -> None:
-    """Adds facts to `manifest.json`, which holds the hashes of the inputs."""
-    write_json(out / MANIFEST, {**read_json(out / MANIFEST), **facts})
+def seal_manifest(out: RunPath, facts: dict[str, Any]) -> None:
+    """Adds facts to `manifest.json`, and a checksum of the whole."""
+    manifest = {**read_json(out / MANIFEST), **facts}
+    manifest.pop(_CHECKSUM, None)
+    write_json(out / MANIFEST, {**manifest, _CHECKSUM: _checksum(manifest)})
+
+
+def read_sealed(out: RunPath) -> dict[str, Any]:
+    """The manifest of a finished run.
+
+    Raises:
+        InputError: If it is not as `seal_manifest` wrote it.
+    """
+    manifest = read_json(out / MANIFEST)
+    is_sealed = isinstance(manifest, dict) and _CHECKSUM in manifest
+    if not is_sealed or manifest.pop(_CHECKSUM) != _checksum(manifest):
+        raise InputError(
+            f"{out / MANIFEST}: is damaged, or of another version; choose a new "
+            "directory, or delete this one."
+        )
+    return manifest
 
 
 def read_json(path: RunPath) -> Any:
@@ -113,8 +134,13 @@ def hash_files(paths: Sequence[RunPath]) -> str:
     return total.hexdigest()
 
 
-def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A settings dataclass as dicts, lists, strings and numbers, ready for YAML."""
+def plain_values(settings: Any, without: Sequence[str] = ()) -> dict[str, Any]:
+    """A settings dataclass as dicts, lists, strings and numbers, ready for YAML.
+
+    Args:
+        settings: The dataclass.
+        without: Fields to leave out; those of nested settings by their dotted path.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -123,8 +149,25 @@ def plain_values(settings: Any, without: tuple[str, ...] = ()) -> dict[str, Any]
             return [plain(inner) for inner in value]
         return str(value) if isinstance(value, PurePath) else value
 
-    values = dataclasses.asdict(settings)
-    return {key: plain(value) for key, value in values.items() if key not in without}
+    return left(plain(dataclasses.asdict(settings)), without)
+
+
+def left(values: dict[Any, Any], without: Sequence[str]) -> dict[Any, Any]:
+    """Nested values without some of them.
+
+    >>> left({"a": 1, "b": {"c": 2, "d": 3}}, ("a", "b.c"))
+    {'b': {'d': 3}}
+    """
+    found = {}
+    for key, value in values.items():
+        if key in without:
+            continue
+        if isinstance(value, dict):
+            prefix = f"{key}."
+            inner = [n.removeprefix(prefix) for n in without if n.startswith(prefix)]
+            value = left(value, inner)
+        found[key] = value
+    return found
 
 
 def read_settings(run: RunPath) -> Any:
@@ -165,14 +208,21 @@ def first_difference(
     return None
 
 
+def _checksum(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json_text(manifest).encode()).hexdigest()
+
+
 def _is_foreign(path: RunPath) -> bool:
-    return path.name not in (MANIFEST, NOTES) and not is_partial(path)
+    is_ours = path.name in (MANIFEST, NOTES) or path.name.startswith(".run-")
+    return not is_ours and not is_partial(path)
 
 
-def _require_same(out: RunPath, before: Any, now: dict[str, Any]) -> None:
+def _require_same(
+    out: RunPath, before: Any, now: dict[str, Any], free: Sequence[str] = ()
+) -> None:
     if not isinstance(before, dict):
         raise InputError(f"--out {out}: its {SETTINGS} is damaged; choose a new one.")
-    found = first_difference(before, now)
+    found = first_difference(left(before, free), left(now, free))
     if found is not None:
         raise InputError(
             f"--out {out} holds another run: {found.name} was {found.first!r} and is "

@@ -83,13 +83,19 @@ class ShardedPass:
         shards = range(self.num_shards)
         return [k for k in shards if k not in there or not self.is_done(k)]
 
-    def write(self, shard: int, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(
+        self,
+        shard: int,
+        arrays: Mapping[str, np.ndarray],
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
         """Writes a shard.
 
         Args:
             shard: Its number.
             arrays: By name, one row per row of the shard. Integers and booleans keep
                 their type, floats become float32.
+            notes: What the record says beside; it decides nothing.
 
         Raises:
             ValueError: If an array has another number of rows.
@@ -110,6 +116,7 @@ class ShardedPass:
             "sha256": hashlib.sha256(content).hexdigest(),
             "finite": {k: int(np.isfinite(stored[k]).sum()) for k in sorted(stored)},
             "arrays": {k: _described(stored[k]) for k in sorted(stored)},
+            **(notes or {}),
         }
         with full_disk_named(self.folder):
             make_folder(self.folder)

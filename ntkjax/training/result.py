@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ntkjax.models.coverage import Coverage
+
 
 @dataclass(frozen=True)
 class MaskUse:
@@ -67,6 +69,7 @@ class TrainingResult:
         num_cut: Examples cut to length, by file, `validation` and `retention`.
         max_length: Tokens of an example at most.
         num_parameters: P.
+        coverage: Which modules carry θ.
         num_steps: Steps that were made.
         num_tokens: Tokens seen in them.
         loss: Of training.
@@ -92,6 +95,7 @@ class TrainingResult:
     num_cut: dict[str, int]
     max_length: int
     num_parameters: int
+    coverage: tuple[Coverage, ...]
     num_steps: int
     num_tokens: int
     loss: LossEnds

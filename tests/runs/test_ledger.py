@@ -23,14 +23,34 @@ def pass_time(clock, seconds, mib):
     clock["mib"] = mib
 
 
+def kept(path) -> Ledger:
+    ledger = Ledger()
+    ledger.keep_in(path)
+    return ledger
+
+
+def test_what_was_booked_before_the_directory_was_claimed_is_kept_too(tmp_path, clock):
+    ledger = Ledger()
+    for seconds in (1.0, 2.0):
+        pass_time(clock, seconds, 5.0)
+        ledger.book("load")
+    rows = [{"stage": "load", "seconds": 3.0, "peak_mib": 5.0}]
+    assert ledger.stages() == rows
+    ledger.keep_in(tmp_path / "metrics.jsonl")
+    pass_time(clock, 4.0, 2.0)
+    ledger.book("scores")
+    assert ledger.seconds() == {"load": 3.0, "scores": 4.0}
+    assert kept(tmp_path / "metrics.jsonl").stages()[0] == rows[0]
+
+
 def test_adds_up_over_interruptions(tmp_path, clock):
     path = tmp_path / "metrics.jsonl"
-    first = Ledger(path)
+    first = kept(path)
     for stage, seconds, mib in (("load", 1.5, 20.0), ("scores", 2.25, 30.0)):
         pass_time(clock, seconds, mib)
         first.book(stage)
     pass_time(clock, 1000.0, 5.0)  # another process, much later
-    second = Ledger(path)
+    second = kept(path)
     for stage, seconds, mib in (("load", 0.5, 6.0), ("report", 1.0, 7.0)):
         pass_time(clock, seconds, mib)
         second.book(stage)
@@ -46,7 +66,7 @@ def test_adds_up_over_interruptions(tmp_path, clock):
 @pytest.mark.parametrize("cut", ['{"stage": "scores", "sec', "12", "null", "{}", "\n"])
 def test_a_line_that_a_kill_cut_short_costs_itself_only(tmp_path, clock, cut):
     path = tmp_path / "metrics.jsonl"
-    ledger = Ledger(path)
+    ledger = kept(path)
     pass_time(clock, 1.0, 1.0)
     ledger.book("load")
     with path.open("a") as file:
@@ -65,7 +85,7 @@ def test_full_disk_is_the_users_error(tmp_path, clock, monkeypatch):
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(InputError, match=r"metrics\.jsonl: the disk is full"):
-        Ledger(tmp_path / "metrics.jsonl").book("load")
+        kept(tmp_path / "metrics.jsonl").book("load")
 
 
 def test_peak_is_in_mib():

@@ -8,14 +8,15 @@ import yaml
 
 from ntkjax.errors import InputError
 from ntkjax.store.run_directory import (
-    add_to_manifest,
     first_difference,
     hash_files,
     open_run,
     plain_values,
     read_json,
+    read_sealed,
     read_settings,
     require_writable,
+    seal_manifest,
 )
 
 
@@ -155,12 +156,21 @@ def test_damaged_settings(tmp_path, content):
     assert (tmp_path / "run.yaml").read_bytes() == content
 
 
-def test_manifest(tmp_path):
+def test_a_sealed_manifest(tmp_path):
     open_run(tmp_path, SETTINGS, INPUTS)
+    path = tmp_path / "manifest.json"
+    with pytest.raises(InputError, match=r"manifest\.json: is damaged"):
+        read_sealed(tmp_path)  # not yet
     facts = {"versions": {"jax": "1"}, "precision": "float32"}
-    add_to_manifest(tmp_path, facts)
-    assert read_json(tmp_path / "manifest.json") == {"inputs": INPUTS, **facts}
+    for _ in range(2):  # a run that is computed again seals it again
+        seal_manifest(tmp_path, facts)
+        assert read_sealed(tmp_path) == {"inputs": INPUTS, **facts}
     open_run(tmp_path, SETTINGS, INPUTS)  # still its own
+    whole = path.read_text()
+    for damaged in (whole.replace("float32", "float16"), "[]", "{}", ""):
+        path.write_text(damaged)
+        with pytest.raises(InputError, match=r"manifest\.json: "):
+            read_sealed(tmp_path)
 
 
 def test_run_yaml_holds_the_settings_alone(tmp_path):

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from ntkjax.models.coverage import Coverage
 from ntkjax.store.results import read_result, result_from, write_result
 from ntkjax.store.run_directory import plain_values
 from ntkjax.training.result import (
@@ -24,6 +25,7 @@ RESULT = TrainingResult(
     num_cut={"a.jsonl": 1, "validation": 0, "retention": 0},
     max_length=16,
     num_parameters=128,
+    coverage=(Coverage("q_proj", 2, 1, 128),),
     num_steps=3,
     num_tokens=40,
     loss=LossEnds(2.5, 0.1 + 0.2),

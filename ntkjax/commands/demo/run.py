@@ -7,7 +7,6 @@ domain needs, the share of needed examples among the chosen is known.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,57 +32,54 @@ from ntkjax.math.intervals import mean_interval
 from ntkjax.reports.demo.page import write_demo_page
 from ntkjax.reports.demo.result import DemoResult, DemoSource, OverSeeds, Shares
 from ntkjax.runs import environment
+from ntkjax.runs.ledger import Ledger
 from ntkjax.runs.model import LoraOptions
-from ntkjax.runs.progress import Clock, progress
+from ntkjax.runs.progress import progress
+from ntkjax.runs.run import Outcome, identify
 from ntkjax.store.atomic import write_atomically
-from ntkjax.store.results import read_result, write_result
-from ntkjax.store.run_directory import (
-    add_to_manifest,
-    open_run,
-    plain_values,
-)
+from ntkjax.store.run_directory import plain_values
 
 
-RESULT = "demo.json"
+RESULT, WORLD = "demo.json", "world"
 MODEL = "embedded"
 
 
-@dataclass(frozen=True)
-class DemoRun:
-    """What a demo found.
-
-    Attributes:
-        result: What was found.
-        reused: Whether a finished demo of the same settings was found.
-    """
-
-    result: DemoResult
-    reused: bool
-
-
-def run_demo(settings: DemoSettings) -> DemoRun:
+def run_demo(settings: DemoSettings) -> Outcome[DemoResult]:
     """Runs all parts and writes one page. A finished demo is read again.
 
     Raises:
         InputError: For a setting that cannot be used.
     """
     check_demo_settings(settings)
-    clock, started = Clock(), time.monotonic()
-    out = settings.out
-    open_run(out, plain_values(settings, without=("out",)), {})
-    if (out / RESULT).exists():
-        return DemoRun(read_result(out / RESULT, DemoResult), reused=True)
+    ledger, out = Ledger(), settings.out
+    resolved = plain_values(settings, without=("out",))
+    run = identify("demo", out, RESULT, DemoResult, resolved, {})
+    before = run.finished()
+    if before is not None:
+        return before
+    with run.claimed(ledger, {}, relief={"": "training.micro_batch"}, metrics=None):
+        result = _result(settings, ledger)
+        page = lambda path: write_demo_page(result, path)
+        write_atomically(out / "report.html", page)
+        facts = {"versions": result.versions}
+        return run.finish(result, [WORLD, "report.html"], facts)
+
+
+def _result(settings: DemoSettings, ledger: Ledger) -> DemoResult:
+    """What all parts found."""
+    started = time.monotonic()
     world = make_world(settings.world_seed)
-    files = out / "world"
+    out = settings.out
+    files = out / WORLD
     write_world(world, files)
     kernels = run_fidelity(_fidelity_settings(settings, files)).result.kernels
-    clock.lap("fidelity")
+    ledger.book("fidelity")
     chosen = run_select(selection_settings(settings, files)).result
-    clock.lap("selection")
+    ledger.book("selection")
     needed = world.domains[settings.domain].needed
     compared = _compared(settings, out, files, needed)
-    clock.lap("fine-tunings")
-    result = DemoResult(
+    ledger.book("fine-tunings")
+    return DemoResult(
         model=MODEL,
         domain=settings.domain,
         needed=needed,
@@ -99,14 +95,10 @@ def run_demo(settings: DemoSettings) -> DemoRun:
             for row in chosen.sources
         ),
         **compared,
-        seconds={**clock.laps, "all": round(time.monotonic() - started, 1)},
+        seconds={**ledger.seconds(), "all": round(time.monotonic() - started, 1)},
         versions=environment.versions(),
         device=environment.device(),
     )
-    add_to_manifest(out, {"command": "demo", "versions": result.versions})
-    write_atomically(out / "report.html", lambda path: write_demo_page(result, path))
-    write_result(out / RESULT, result)  # last: it marks the demo as finished
-    return DemoRun(result, reused=False)
 
 
 def pool_choices(

@@ -1,7 +1,5 @@
 """`ntkjax evaluate`: likelihoods, choices and answers of a model, written down."""
 
-from dataclasses import dataclass
-
 from ntkjax.checkpoints.adapter import adapter_files
 from ntkjax.checkpoints.loading import FoundModel, model_files
 from ntkjax.commands.evaluate.settings import (
@@ -16,48 +14,37 @@ from ntkjax.evaluation.questions import Questions, prepare_questions
 from ntkjax.evaluation.result import EvaluationResult, SourceSummary
 from ntkjax.evaluation.summary import RESAMPLES, summarize, summarize_by_source
 from ntkjax.runs import environment
-from ntkjax.runs.model import LoraOptions, Prepared, prepare, resolve_lora
+from ntkjax.runs.ledger import Ledger
+from ntkjax.runs.model import LoraOptions, prepare, resolve_lora
 from ntkjax.runs.pinned_model import model_facts, pinned_model
-from ntkjax.runs.progress import Clock, progress
-from ntkjax.runs.shared_run import (
-    hash_inputs,
-    is_finished,
-    open_shared_run,
-    result_of_first,
-)
+from ntkjax.runs.progress import progress
+from ntkjax.runs.run import METRICS, MODEL, Outcome, Run, identify
 from ntkjax.settings.template import template_options
-from ntkjax.store.results import read_result, write_result
-from ntkjax.store.run_directory import add_to_manifest, plain_values
-from ntkjax.store.run_path import RunPath
+from ntkjax.store.run_directory import plain_values
 
 
 RESULT = "evaluation.json"
 PREDICTIONS = "predictions.parquet"
 
 
-@dataclass(frozen=True)
-class EvaluateRun:
-    """What a run found.
-
-    Attributes:
-        result: The numbers.
-        reused: Whether a finished run of the same settings was found.
-    """
-
-    result: EvaluationResult
-    reused: bool
+NOT_DECIDING = ("out", "devices")
+"""Settings that decide no number, and are no part of what a run is."""
 
 
-def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
+def run_evaluate(settings: EvaluateSettings) -> Outcome[EvaluationResult]:
     """Evaluates, and writes the run directory. A finished one is read again.
 
     Raises:
         InputError: For anything in flags, files, model or adapter that cannot be used.
     """
-    clock = Clock()
+    ledger = Ledger()
     check_evaluate_settings(settings)
     found = pinned_model(settings.model, settings.out)
     lora = resolve_lora(LoraOptions(), settings.adapter)
+    run = _identify(settings, found)
+    before = run.finished()
+    if before is not None:
+        return before
     questions = prepare_questions(
         _read(settings),
         found.folder,
@@ -65,7 +52,7 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
         max_new_tokens=settings.max_new_tokens if settings.generate else None,
         template=template_options(settings),
     )
-    clock.lap("read texts")
+    ledger.book("read texts")
     prepared = prepare(
         found.folder,
         lora,
@@ -74,29 +61,25 @@ def run_evaluate(settings: EvaluateSettings) -> EvaluateRun:
         seed=settings.seed,
         devices=settings.devices,
     )
-    clock.lap("load model")
-    out = _open(settings, found, prepared)
-    if is_finished(out / RESULT):
-        return EvaluateRun(read_result(out / RESULT, EvaluationResult), reused=True)
-
-    with progress("evaluate", num_texts(questions), "texts") as advance:
-        evaluation = evaluate(
-            prepared.model,
-            prepared.theta,
-            questions,
-            mesh=prepared.mesh,
-            batch_size=settings.batch_size,
-            advance=advance,
-        )
-    clock.lap("evaluate")
-    if not processes.is_first():
-        result = result_of_first(out / RESULT, EvaluationResult)
-        return EvaluateRun(result, reused=False)
-    result = _result(settings, questions, evaluation, clock)
-    write_predictions(out / PREDICTIONS, evaluation, generated=settings.generate)
-    add_to_manifest(out, {"command": "evaluate", **_facts(result)})
-    write_result(out / RESULT, result)  # last: it marks the run as finished
-    return EvaluateRun(result, reused=False)
+    ledger.book("load model")
+    facts = model_facts(found, prepared.model)
+    with run.claimed(ledger, facts, relief={"": "batch_size"}):
+        with progress("evaluate", num_texts(questions), "texts") as advance:
+            evaluation = evaluate(
+                prepared.model,
+                prepared.theta,
+                questions,
+                mesh=prepared.mesh,
+                batch_size=settings.batch_size,
+                advance=advance,
+            )
+        ledger.book("evaluate")
+        if not processes.is_first():
+            return run.of_first()
+        result = _result(settings, questions, evaluation, ledger)
+        path = settings.out / PREDICTIONS
+        write_predictions(path, evaluation, generated=settings.generate)
+        return run.finish(result, [PREDICTIONS, METRICS], _facts(result))
 
 
 def _read(settings: EvaluateSettings) -> list[Example]:
@@ -110,11 +93,11 @@ def _result(
     settings: EvaluateSettings,
     questions: Questions,
     evaluation: Evaluation,
-    clock: Clock,
+    ledger: Ledger,
 ) -> EvaluationResult:
     overall = summarize(evaluation, settings.seed)
     by_source = summarize_by_source(evaluation, settings.seed)
-    clock.lap("statistics")
+    ledger.book("statistics")
     return EvaluationResult(
         model=settings.model,
         adapter=None if settings.adapter is None else str(settings.adapter),
@@ -130,7 +113,7 @@ def _result(
             SourceSummary(**vars(summary), source=source)
             for source, summary in by_source.items()
         ),
-        seconds=clock.laps,
+        seconds=ledger.seconds(),
         versions=environment.versions(),
         device=environment.device(),
         precision=environment.precision(),
@@ -144,12 +127,10 @@ def _facts(result: EvaluationResult) -> dict:
     return facts | {"cut_texts": result.num_cut}
 
 
-def _open(settings: EvaluateSettings, found: FoundModel, prepared: Prepared) -> RunPath:
-    """The run directory, claimed for these settings and these inputs."""
-    files = {"model": model_files(found.folder), "data": list(settings.data)}
+def _identify(settings: EvaluateSettings, found: FoundModel) -> Run[EvaluationResult]:
+    files = {MODEL: model_files(found.folder), "data": list(settings.data)}
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
-    hashes = hash_inputs(files)
-    resolved = plain_values(settings, without=("out", "devices"))
-    facts = model_facts(found, prepared.model)
-    return open_shared_run(settings.out, resolved, hashes, facts)
+    resolved = plain_values(settings, without=NOT_DECIDING)
+    kind = EvaluationResult
+    return identify("evaluate", settings.out, RESULT, kind, resolved, files)

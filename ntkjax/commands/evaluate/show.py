@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ntkjax.commands.evaluate.run import PREDICTIONS, EvaluateRun, run_evaluate
+from ntkjax.commands.evaluate.run import PREDICTIONS, run_evaluate
 from ntkjax.commands.evaluate.settings import EvaluateSettings
 from ntkjax.evaluation.result import EvaluationResult
 from ntkjax.math.bootstrap import Estimate
@@ -27,7 +27,7 @@ def evaluate(settings: EvaluateSettings) -> int:
     table = evaluation_table(run.result)
     needed = Console(width=1000).measure(table).maximum
     console = Console(width=max(Console().width, needed))
-    _print_cuts(console, run)
+    _print_cuts(console, run.result)
     console.print(table)
     again = " (finished before with the same settings; read again)" * run.reused
     path = settings.out / PREDICTIONS
@@ -87,8 +87,7 @@ def _caption(shown: list[str]) -> str:
     return " ".join(parts)
 
 
-def _print_cuts(console: Console, run: EvaluateRun) -> None:
-    result = run.result
+def _print_cuts(console: Console, result: EvaluationResult) -> None:
     totals = {
         "responses": result.overall.examples,
         "choices": result.num_choices,

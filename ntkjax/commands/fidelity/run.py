@@ -32,67 +32,46 @@ from ntkjax.math.bootstrap import bootstrap_rows
 from ntkjax.math.ranking import chance_overlap
 from ntkjax.math.seeds import stream
 from ntkjax.math.sketches import SKETCHES, Sketch
-from ntkjax.models.coverage import Coverage, coverage
+from ntkjax.models.coverage import coverage
 from ntkjax.models.lora import LoraSettings
 from ntkjax.reports.fidelity.page import write_fidelity_page
 from ntkjax.runs import environment
-from ntkjax.runs.model import (
-    Prepared,
-    count,
-    prepare,
-    resolve_lora,
-    tokenize_files,
-)
+from ntkjax.runs.ledger import Ledger
+from ntkjax.runs.model import Prepared, count, prepare, resolve_lora, tokenize_files
 from ntkjax.runs.pinned_model import model_facts, pinned_model
-from ntkjax.runs.progress import Clock, progress
-from ntkjax.runs.shared_run import (
-    hash_inputs,
-    is_finished,
-    open_shared_run,
-    result_of_first,
-)
+from ntkjax.runs.progress import progress
+from ntkjax.runs.run import METRICS, MODEL, Outcome, Run, identify
 from ntkjax.settings.template import template_options
 from ntkjax.store.atomic import write_atomically, write_json, write_tensors
-from ntkjax.store.results import read_result, write_result
-from ntkjax.store.run_directory import (
-    add_to_manifest,
-    plain_values,
-)
-from ntkjax.store.run_path import RunPath
+from ntkjax.store.run_directory import plain_values
 
 
 RESULT = "fidelity.json"
+KERNELS, EXAMPLES = "kernels.safetensors", "examples.json"
+
+NOT_DECIDING = ("out", "devices")
+"""Settings that decide no number, and are no part of what a run is."""
+
 _RESAMPLES = 400
 
 
-@dataclass(frozen=True)
-class FidelityRun:
-    """What a run found.
-
-    Attributes:
-        result: What was measured.
-        coverage: Which matrices carry θ.
-        reused: Whether a finished run of the same settings was found.
-    """
-
-    result: FidelityResult
-    coverage: list[Coverage]
-    reused: bool
-
-
-def run_fidelity(settings: FidelitySettings) -> FidelityRun:
+def run_fidelity(settings: FidelitySettings) -> Outcome[FidelityResult]:
     """Measures, and writes the run directory. A finished one is read again.
 
     Raises:
         InputError: For anything in flags, files, model or adapter that cannot be used.
     """
-    clock = Clock()
+    ledger = Ledger()
     check_fidelity_settings(settings)
     found_model = pinned_model(settings.model, settings.out)
     folder = found_model.folder
     lora = resolve_lora(settings.lora, settings.adapter)
+    run = _identify(settings, lora, found_model)
+    before = run.finished()
+    if before is not None:
+        return before
     texts, vocab_size = _read(settings, folder)
-    clock.lap("read texts")
+    ledger.book("read texts")
     prepared = prepare(
         folder,
         lora,
@@ -104,29 +83,24 @@ def run_fidelity(settings: FidelitySettings) -> FidelityRun:
     )
     readout = read_readout(prepared.model, vocab_size)
     kernels = _kernels(settings, readout)
-    clock.lap("load model")
-    out = _open(settings, lora, found_model, prepared)
-    table = coverage(prepared.model)
-    if is_finished(out / RESULT):
-        result = read_result(out / RESULT, FidelityResult)
-        return FidelityRun(result, table, reused=True)
-
-    found = _measure(settings, prepared, readout, kernels, texts, clock)
-    if not processes.is_first():
-        result = result_of_first(out / RESULT, FidelityResult)
-        return FidelityRun(result, table, reused=False)
-    result = _result(settings, prepared, readout, texts, found, clock)
-    arrays = {name: kernel.values for name, kernel in found.kernels.items()}
-    if found.second is not None:
-        arrays["exact@compare_adapter"] = found.second.values
-    write_tensors(out / "kernels.safetensors", arrays)
-    write_adapter(out / "adapter", prepared.theta, prepared.model, found_model.id)
-    write_json(out / "examples.json", _examples(texts, settings.pooling))
-    add_to_manifest(out, {"command": "fidelity", **_facts(result)})
-    page = lambda path: write_fidelity_page(result, arrays, path)
-    write_atomically(out / "report.html", page)
-    write_result(out / RESULT, result)  # last: it marks the run as finished
-    return FidelityRun(result, table, reused=False)
+    ledger.book("load model")
+    facts = model_facts(found_model, prepared.model)
+    with run.claimed(ledger, facts, relief={"": "max_length"}):
+        found = _measure(settings, prepared, readout, kernels, texts, ledger)
+        if not processes.is_first():
+            return run.of_first()
+        result = _result(settings, prepared, readout, texts, found, ledger)
+        out = settings.out
+        arrays = {name: kernel.values for name, kernel in found.kernels.items()}
+        if found.second is not None:
+            arrays["exact@compare_adapter"] = found.second.values
+        write_tensors(out / KERNELS, arrays)
+        write_adapter(out / "adapter", prepared.theta, prepared.model, found_model.id)
+        write_json(out / EXAMPLES, _examples(texts, settings.pooling))
+        page = lambda path: write_fidelity_page(result, arrays, path)
+        write_atomically(out / "report.html", page)
+        outputs = [KERNELS, "adapter", EXAMPLES, "report.html", METRICS]
+        return run.finish(result, outputs, _facts(result))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +118,7 @@ def _measure(
     readout: Readout,
     kernels: list[ProbeKernel],
     texts: dict[str, list[TokenizedExample]],
-    clock: Clock,
+    ledger: Ledger,
 ) -> _Found:
     mesh = prepared.mesh
     base = readout_function(prepared.model, readout)
@@ -163,14 +137,14 @@ def _measure(
 
     sketches = _sketches(settings, count(prepared.theta))
     found = values("kernels", prepared.theta, kernels, sketches)
-    clock.lap("kernels")
+    ledger.book("kernels")
     probes = chosen_tokens(readout, _sample_tokens(settings, readout)).probes
     blocks = output_blocks(base, prepared.theta, queries, probes, mesh=mesh)
-    clock.lap("cosines")
+    ledger.book("cosines")
     second = None
     if prepared.second is not None:
         second = values("second adapter", prepared.second, kernels[:1], {})["exact"]
-        clock.lap("second adapter")
+        ledger.book("second adapter")
     return _Found(found, blocks, second)
 
 
@@ -198,7 +172,7 @@ def _result(
     readout: Readout,
     texts: dict[str, list[TokenizedExample]],
     found: _Found,
-    clock: Clock,
+    ledger: Ledger,
 ) -> FidelityResult:
     resamples = bootstrap_rows(
         settings.num_queries, _RESAMPLES, stream(settings.seed, "resamples")
@@ -218,7 +192,7 @@ def _result(
     if found.second is not None:
         stability = row(f"exact at {settings.compare_adapter}", found.second)
     cosines = output_cosines(found.blocks, resamples)
-    clock.lap("statistics")
+    ledger.book("statistics")
     model = prepared.model.config
     cut = {what: sum(e.was_cut for e in examples) for what, examples in texts.items()}
     return FidelityResult(
@@ -236,6 +210,7 @@ def _result(
         top=settings.top,
         chance_overlap=chance_overlap(settings.top, settings.num_candidates),
         num_parameters=count(prepared.theta),
+        coverage=tuple(coverage(prepared.model)),
         vocab_size=readout.vocab_size,
         padded_rows=model.vocab_size - readout.vocab_size,
         hidden_size=model.hidden_size,
@@ -246,7 +221,7 @@ def _result(
         sketches=tuple(row for name, row in rows.items() if "·" in name),
         cosines=cosines,
         stability=stability,
-        seconds=clock.laps,
+        seconds=ledger.seconds(),
         versions=environment.versions(),
         device=environment.device(),
         precision=environment.precision(),
@@ -327,15 +302,11 @@ def _examples(texts: dict[str, list[TokenizedExample]], pooling: str) -> dict:
     }
 
 
-def _open(
-    settings: FidelitySettings,
-    lora: LoraSettings,
-    found: FoundModel,
-    prepared: Prepared,
-) -> RunPath:
-    """The run directory, claimed for these settings and these inputs."""
+def _identify(
+    settings: FidelitySettings, lora: LoraSettings, found: FoundModel
+) -> Run[FidelityResult]:
     files = {
-        "model": model_files(found.folder),
+        MODEL: model_files(found.folder),
         "queries": list(settings.queries),
         "candidates": list(settings.candidates),
     }
@@ -343,12 +314,11 @@ def _open(
         adapter = getattr(settings, name)
         if adapter is not None:
             files[name] = adapter_files(adapter)
-    hashes = hash_inputs(files)
-    resolved = plain_values(settings, without=("out", "devices")) | {
+    resolved = plain_values(settings, without=NOT_DECIDING) | {
         "lora": plain_values(lora)
     }
-    facts = model_facts(found, prepared.model)
-    return open_shared_run(settings.out, resolved, hashes, facts)
+    kind = FidelityResult
+    return identify("fidelity", settings.out, RESULT, kind, resolved, files)
 
 
 def _text(path: Path | None) -> str | None:

@@ -2,8 +2,9 @@
 
 from rich.console import Console
 
-from ntkjax.commands.fidelity.run import FidelityRun, run_fidelity
+from ntkjax.commands.fidelity.run import run_fidelity
 from ntkjax.commands.fidelity.settings import FidelitySettings
+from ntkjax.fidelity.result import FidelityResult
 from ntkjax.reports.fidelity.tables import fidelity_table
 
 
@@ -13,7 +14,7 @@ def fidelity(settings: FidelitySettings) -> int:
     console = Console()
     if console.width < 100:
         console = Console(width=100)
-    _print_facts(console, run)
+    _print_facts(console, run.result)
     console.print(fidelity_table(run.result))
     page = settings.out / "report.html"
     again = " (finished before with the same settings; read again)" * run.reused
@@ -23,11 +24,10 @@ def fidelity(settings: FidelitySettings) -> int:
     return 0
 
 
-def _print_facts(console: Console, run: FidelityRun) -> None:
-    result = run.result
+def _print_facts(console: Console, result: FidelityResult) -> None:
     carrying = ", ".join(
         f"{row.kind} {row.adapted}/{row.modules} ({row.parameters:,})"
-        for row in run.coverage
+        for row in result.coverage
     )
     lines = [f"θ: {result.num_parameters:,} parameters in {carrying}"]
     cut = result.num_cut

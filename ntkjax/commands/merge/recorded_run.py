@@ -5,15 +5,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ntkjax.commands.select.inputs import NOT_DECIDING, identity_of
+from ntkjax.commands.select.inputs import NOT_DECIDING, identify_selection
 from ntkjax.commands.select.settings import SelectSettings, with_defaults
 from ntkjax.errors import InputError
 from ntkjax.runs.pinned_model import pinned_model
+from ntkjax.runs.run import ROUNDING
 from ntkjax.settings.devices import DeviceOptions
 from ntkjax.store.run_directory import (
     MANIFEST,
     SETTINGS,
     first_difference,
+    left,
     read_json,
     read_settings,
 )
@@ -68,8 +70,8 @@ def recorded_run(folder: Path) -> RecordedRun:
 def require_one_run(first: RecordedRun, second: RecordedRun) -> None:
     """Raises `InputError` unless both have the same settings and inputs."""
     found = first_difference(
-        {**first.settings, "inputs": first.inputs},
-        {**second.settings, "inputs": second.inputs},
+        left({**first.settings, "inputs": first.inputs}, ROUNDING),
+        left({**second.settings, "inputs": second.inputs}, ROUNDING),
     )
     if found is not None:
         raise InputError(
@@ -113,8 +115,8 @@ def require_inputs_here(run: RecordedRun, settings: SelectSettings) -> None:
     if is_local and not model.is_dir():
         raise _not_here(run, "model", model)
     found_model = pinned_model(settings.model, run.folder)
-    _, hashes = identity_of(with_defaults(settings), None, found_model.folder)
-    for name, found in hashes.items():
+    here = identify_selection(with_defaults(settings), None, found_model.folder)
+    for name, found in here.inputs.items():
         if found != run.inputs.get(name):
             paths = _paths(getattr(settings, name))
             raise InputError(

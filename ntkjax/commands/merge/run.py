@@ -17,11 +17,14 @@ from ntkjax.commands.merge.recorded_run import (
 )
 from ntkjax.commands.merge.settings import MergeSettings, check_merge_settings
 from ntkjax.commands.merge.stages import Merged, merge_stages
+from ntkjax.commands.select.inputs import RESULT
 from ntkjax.commands.select.job_notes import common_parts, jobs_of
 from ntkjax.commands.select.pool_passes import Unfinished
-from ntkjax.commands.select.run import RESULT, SelectRun, run_select
+from ntkjax.commands.select.run import run_select
 from ntkjax.commands.select.warmup import WARM_UP
 from ntkjax.errors import InputError
+from ntkjax.runs.run import ROUNDING, Outcome
+from ntkjax.selection.result import SelectionResult
 from ntkjax.settings.devices import DeviceOptions, check_device_options
 from ntkjax.store.run_directory import open_run
 
@@ -40,7 +43,7 @@ class MergeRun:
         merged: What was brought together; None where it was finished before.
     """
 
-    selection: SelectRun
+    selection: Outcome[SelectionResult]
     merged: Merged | None
 
 
@@ -61,7 +64,8 @@ def run_merge(settings: MergeSettings) -> MergeRun:
         require_one_run(first, other)
     chosen = select_settings(first, settings.out, devices)
     require_inputs_here(first, chosen)
-    open_run(settings.out, first.settings, first.inputs, {"model": first.model})
+    facts = {"model": first.model}
+    open_run(settings.out, first.settings, first.inputs, facts, free=ROUNDING)
     merged = None
     if not (settings.out / RESULT).exists():
         folders = [f for run in settings.runs for f in _stages_of(run)]

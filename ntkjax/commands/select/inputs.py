@@ -17,14 +17,17 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 from ntkjax.math.seeds import stream
 from ntkjax.models.lora import LoraSettings
-from ntkjax.runs.shared_run import hash_inputs
+from ntkjax.runs.run import MODEL, Run, identify
 from ntkjax.selection.methods.table import named_method
 from ntkjax.selection.pickers.quota import parse_quotas, require_known_sources
 from ntkjax.selection.pickers.table import named_picker
+from ntkjax.selection.result import SelectionResult
 from ntkjax.settings.template import template_options
 from ntkjax.store.run_directory import plain_values
 from ntkjax.training.plan import require_targets
 
+
+RESULT = "selection.json"
 
 NOT_DECIDING = ("out", "shard", "stages", "devices")
 """Settings that decide no number, and are no part of what a run is."""
@@ -83,12 +86,18 @@ def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
     return Inputs(folder, encode, examples, aim, tokenized, pool, holdout)
 
 
-def identity_of(
+def identify_selection(
     settings: SelectSettings, lora: LoraSettings | None, folder: Path
-) -> tuple[dict, dict]:
-    """Resolved settings, and hashes of all inputs: they decide every number."""
+) -> Run[SelectionResult]:
+    """The run of these settings on these files.
+
+    Args:
+        settings: After `with_defaults`.
+        lora: The adapter, resolved; None without one.
+        folder: The model's.
+    """
     files = {
-        "model": model_files(folder),
+        MODEL: model_files(folder),
         "target": list(settings.target),
         "pool": list(settings.pool),
     }
@@ -97,9 +106,11 @@ def identity_of(
             files[name] = list(getattr(settings, name))
     if settings.adapter is not None:
         files["adapter"] = adapter_files(settings.adapter)
-    hashes = hash_inputs(files)
-    plain = plain_values(settings, without=NOT_DECIDING)
-    return plain | {"lora": lora and plain_values(lora)}, hashes
+    resolved = plain_values(settings, without=NOT_DECIDING)
+    resolved |= {"lora": lora and plain_values(lora)}
+    job = (settings.shard or "1/1").replace("/", "-of-")
+    kind = SelectionResult
+    return identify("select", settings.out, RESULT, kind, resolved, files, job)
 
 
 def _first(examples: list[Example], settings: SelectSettings) -> list[Example]:

@@ -24,8 +24,11 @@ SCORES, MASK = "parameters.safetensors", "mask.safetensors"
 
 def publish_theta(
     out: RunPath, theta: Theta, model: LanguageModel, base_name: str, source: Path
-) -> None:
+) -> str:
     """Writes θ once, as an adapter or as a whole model; the first of several jobs wins.
+
+    Returns:
+        The name of its folder.
 
     Args:
         out: Run directory.
@@ -37,21 +40,28 @@ def publish_theta(
     if model.lora is not None:
         write = lambda path: write_adapter(path, theta, model, base_name)
         _once(out / ADAPTER, CONFIG, write)
-        return
+        return ADAPTER
     dtype = jnp.float32
     write = lambda path: write_full_model(path, theta, source, dtype)
     _once(out / MODEL, SINGLE, write)
+    return MODEL
 
 
 def write_parameters(
     out: RunPath, scored: Scored, model: LanguageModel, start: Theta, model_hash: str
-) -> None:
-    """Writes scores of parameters and a mask, where the method has them."""
+) -> list[str]:
+    """Writes scores of parameters and a mask, where the method has them.
+
+    Returns:
+        Names of the files that there are.
+    """
     facts = MaskFacts(model_hash, model.lora, theta_hash(start))
     if scored.parameters is not None:
         write_parameter_scores(out / SCORES, scored.parameters, facts)
     if scored.mask is not None:
         write_mask(out / MASK, scored.mask, facts)
+    found = {SCORES: scored.parameters, MASK: scored.mask}
+    return [name for name, content in found.items() if content is not None]
 
 
 def _once(path: RunPath, last: str, write: Callable[[RunPath], None]) -> None:

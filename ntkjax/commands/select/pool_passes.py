@@ -7,7 +7,7 @@ jobs share its shards out.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,7 @@ class Stages:
         run: Names the run, so that no other one touches its unfinished work.
         team: The processes that work on this part together, where several processes
             do the parts of this run now; None where nobody is to be waited for.
+        notes: What each record says beside: what rounds the numbers, and decides none.
     """
 
     folder: RunPath
@@ -93,6 +94,7 @@ class Stages:
     part: tuple[int, int] = (1, 1)
     run: str = "run"
     team: Team | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def writes(self) -> bool:
@@ -128,7 +130,7 @@ class PoolCandidates:
         encode: Examples to tokens.
         stages: Where passes are kept.
         decides: What decides the numbers of every pass, beyond all stages: the content
-            of the pool, the batch size.
+            of the pool.
 
     Attributes:
         rows: Rows of the pool, ascending.
@@ -278,7 +280,7 @@ class PoolCandidates:
                     texts = self.read(np.arange(part.start, part.stop))
                     found = compute(texts, advance)
                     if stages.writes:
-                        store.write(shard, found)
+                        store.write(shard, found, stages.notes)
         if stages.team is not None:
             wait_until(store.has_all_records)
         missing = store.missing() if stages.part[1] > 1 else []

@@ -7,11 +7,12 @@ kept under `stages`, where other methods and budgets find it again.
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ntkjax.checkpoints.loading import FoundModel
 from ntkjax.commands.select.choice import Choice
 from ntkjax.commands.select.facts import run_facts
-from ntkjax.commands.select.inputs import Inputs, identity_of, read_inputs
+from ntkjax.commands.select.inputs import Inputs, identify_selection, read_inputs
 from ntkjax.commands.select.job_notes import note_job
 from ntkjax.commands.select.outputs import publish_theta, write_parameters
 from ntkjax.commands.select.pool_passes import PoolCandidates, Stages
@@ -23,7 +24,7 @@ from ntkjax.commands.select.settings import (
     check_select_settings,
     with_defaults,
 )
-from ntkjax.commands.select.warmup import no_warm_up, warm_up
+from ntkjax.commands.select.warmup import WARM_UP, no_warm_up, warm_up
 from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.devices import processes
 from ntkjax.devices.teams import Team
@@ -33,11 +34,7 @@ from ntkjax.reports.selection.page import write_selection_page
 from ntkjax.runs.ledger import Ledger
 from ntkjax.runs.model import Prepared, prepare, resolve_lora
 from ntkjax.runs.pinned_model import model_facts, pinned_model
-from ntkjax.runs.shared_run import (
-    is_finished,
-    open_shared_run,
-    result_of_first,
-)
+from ntkjax.runs.run import METRICS, MODEL, Outcome
 from ntkjax.selection.embedding_pass import embedded
 from ntkjax.selection.methods.table import Method, named_method
 from ntkjax.selection.pickers.table import named_picker
@@ -47,33 +44,18 @@ from ntkjax.selection.result import SelectionResult, StageCost
 from ntkjax.selection.shortlist import shortlist
 from ntkjax.settings.template import template_options
 from ntkjax.store.atomic import write_atomically
-from ntkjax.store.results import read_result, write_result
-from ntkjax.store.run_directory import (
-    add_to_manifest,
-    plain_values,
-    require_writable,
-)
+from ntkjax.store.run_directory import plain_values, require_writable
 from ntkjax.store.run_path import absolute
 from ntkjax.store.shards import NO_PART, parse_part
 
 
-RESULT = "selection.json"
+RELIEF = {WARM_UP: "training.micro_batch", "": "batch_size"}
+"""Stage ↦ the setting that lowers its memory."""
 
 
-@dataclass(frozen=True)
-class SelectRun:
-    """What a run found.
-
-    Attributes:
-        result: What was chosen, and what is known of it.
-        reused: Whether a finished run of the same settings was found.
-    """
-
-    result: SelectionResult
-    reused: bool
-
-
-def run_select(settings: SelectSettings, *, computes: bool = True) -> SelectRun:
+def run_select(
+    settings: SelectSettings, *, computes: bool = True
+) -> Outcome[SelectionResult]:
     """Chooses, and writes the run directory. A finished one is read again.
 
     Args:
@@ -87,55 +69,71 @@ def run_select(settings: SelectSettings, *, computes: bool = True) -> SelectRun:
     """
     settings = with_defaults(settings)
     check_select_settings(settings)
-    out = settings.out
-    ledger = Ledger(out / "metrics.jsonl")
-    found_model = pinned_model(settings.model, out)
-    folder = found_model.folder
+    ledger = Ledger()
+    found_model = pinned_model(settings.model, settings.out)
     is_lora = settings.parameters == "lora"
     lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
-    inputs = read_inputs(settings, folder)
-    identity = identity_of(settings, lora, folder)
-    if is_finished(out / RESULT):
-        open_shared_run(out, *identity)
-        return SelectRun(read_result(out / RESULT, SelectionResult), reused=True)
+    run = identify_selection(settings, lora, found_model.folder)
+    before = run.finished()
+    if before is not None:
+        return before
+    inputs = read_inputs(settings, found_model.folder)
     prepared = _load(settings, lora, inputs)
-    model, start = prepared.model, prepared.theta
     method = named_method(settings.method)
-    method.check(prospect_of(settings, model, inputs))
+    method.check(prospect_of(settings, prepared.model, inputs))
     team = Team(prepared.mesh) if processes.is_joined() else None
     part = _part(settings, team) if computes else NO_PART
-    stages = _stages(settings, lora, identity[1], part, team)
+    stages = _stages(settings, lora, run.inputs, part, team)
     # Not before: a slip in a flag must not claim it.
-    open_shared_run(out, *identity, model_facts(found_model, model))
-    if settings.shard is not None and processes.is_first():
-        note_job(settings)
-    ledger.book("load")
-    snapshots, history = _warmed_up(settings, prepared, inputs, stages)
-    is_first = processes.is_first()
-    if is_first and (snapshots[-1].num_steps or model.lora is not None):
-        publish_theta(out, snapshots[-1].theta, model, found_model.id, inputs.folder)
-    ledger.book("warm-up")
-    decides = {"pool": identity[1]["pool"], "batch_size": settings.batch_size}
-    candidates = PoolCandidates(inputs.pool, inputs.encode, stages, decides)
-    problem = problem_of(settings, prepared, snapshots, inputs, candidates)
-    found, scored = _choose(settings, method, problem, candidates, ledger)
-    if not is_first:
-        result = result_of_first(out / RESULT, SelectionResult)
-        return SelectRun(result, reused=False)
-    write_scores(inputs.pool, found, out / "scores.parquet")
-    suffix = "parquet" if inputs.pool.is_parquet else "jsonl"
-    inputs.pool.write_rows(found.selected, out / f"selected.{suffix}")
-    write_parameters(out, scored, model, start, identity[1]["model"])
-    result = run_facts(settings, inputs, found, scored, history, candidates)
-    ledger.book("report")
-    costs = tuple(StageCost(**cost) for cost in ledger.stages())
-    result = replace(result, stages=costs)
-    add_to_manifest(out, {"command": "select", **_manifest(result)})
-    write_atomically(
-        out / "report.html", lambda path: write_selection_page(result, path)
-    )
-    write_result(out / RESULT, result)  # last: it marks the run as finished
-    return SelectRun(result, reused=False)
+    with run.claimed(ledger, model_facts(found_model, prepared.model), RELIEF):
+        if settings.shard is not None and processes.is_first():
+            note_job(settings)
+        ledger.book("load")
+        snapshots, history = _warmed_up(settings, prepared, inputs, stages)
+        outputs = _publish(settings, prepared, snapshots[-1], found_model)
+        ledger.book("warm-up")
+        decides = {"pool": run.inputs["pool"]}
+        candidates = PoolCandidates(inputs.pool, inputs.encode, stages, decides)
+        problem = problem_of(settings, prepared, snapshots, inputs, candidates)
+        found, scored = _choose(settings, method, problem, candidates, ledger)
+        if not processes.is_first():
+            return run.of_first()
+        outputs += _write(settings, prepared, inputs, found, scored, run.inputs[MODEL])
+        result = run_facts(settings, inputs, found, scored, history, candidates)
+        ledger.book("report")
+        costs = tuple(StageCost(**cost) for cost in ledger.stages())
+        result = replace(result, stages=costs)
+        page = lambda path: write_selection_page(result, path)
+        write_atomically(settings.out / "report.html", page)
+        outputs += ["report.html", METRICS]
+        return run.finish(result, outputs, _manifest(result))
+
+
+def _publish(
+    settings: SelectSettings, prepared: Prepared, end: Snapshot, found: FoundModel
+) -> list[str]:
+    """Writes θ at the end of the warm-up, unless it is the model as it was."""
+    model = prepared.model
+    if not processes.is_first() or not (end.num_steps or model.lora is not None):
+        return []
+    return [publish_theta(settings.out, end.theta, model, found.id, found.folder)]
+
+
+def _write(
+    settings: SelectSettings,
+    prepared: Prepared,
+    inputs: Inputs,
+    found: Selection,
+    scored: Scored,
+    model_hash: str,
+) -> list[str]:
+    """Writes scores, the chosen, and what there is of parameters; gives the names."""
+    out, pool = settings.out, inputs.pool
+    selected = f"selected.{'parquet' if pool.is_parquet else 'jsonl'}"
+    write_scores(pool, found, out / "scores.parquet")
+    pool.write_rows(found.selected, out / selected)
+    written = write_parameters(out, scored, prepared.model, prepared.theta, model_hash)
+    return ["scores.parquet", selected, *written]
 
 
 def _choose(
@@ -220,7 +218,10 @@ def _stages(
     if settings.stages is not None:
         folder = settings.stages
         require_writable(folder, "--stages")
-    return Stages(folder, decides, settings.rows_per_shard, part, run, team)
+    return Stages(
+        *(folder, decides, settings.rows_per_shard, part, run, team),
+        notes={"batch_size": settings.batch_size},
+    )
 
 
 def _warmed_up(

@@ -5,11 +5,13 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from ntkjax.commands.select.pool_passes import Unfinished
-from ntkjax.commands.select.run import SelectRun, run_select
+from ntkjax.commands.select.run import run_select
 from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.reports.selection.tables import selection_summary
+from ntkjax.runs.run import Outcome
 from ntkjax.selection.methods.table import METHODS
 from ntkjax.selection.pickers.table import PICKERS
+from ntkjax.selection.result import SelectionResult
 from ntkjax.store.run_path import RunPath
 
 
@@ -28,7 +30,7 @@ def select(settings: SelectSettings) -> int:
     return 0
 
 
-def print_selection(run: SelectRun, out: RunPath) -> None:
+def print_selection(run: Outcome[SelectionResult], out: RunPath) -> None:
     """Prints the summary of a finished run, and where its report is."""
     console = Console()
     if console.width < 80:

@@ -72,7 +72,7 @@ def warm_up(
     decides = {
         "start": theta_hash(theta),
         "examples": hash_of(examples),
-        "training": plain_values(settings),
+        "training": plain_values(settings, without=("micro_batch",)),
         "seed": seed,
     }
     folder, _ = stages.path("warmup", decides)

@@ -9,6 +9,7 @@ from ntkjax.checkpoints.mask import Mask, count_kept
 from ntkjax.commands.train.inputs import Texts
 from ntkjax.commands.train.settings import TrainSettings
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.models.coverage import coverage
 from ntkjax.runs import environment
 from ntkjax.runs.model import Prepared, count
 from ntkjax.training.loop import TrainedAdapter
@@ -61,6 +62,7 @@ def training_result(
         num_cut={name: _num_cut(some) for name, some in (files | held_out).items()},
         max_length=settings.max_length,
         num_parameters=count(prepared.theta),
+        coverage=tuple(coverage(prepared.model)),
         num_steps=len(history),
         num_tokens=history[-1]["tokens"],
         loss=_ends(history),

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jaxtyping import Array
@@ -18,20 +17,14 @@ from ntkjax.commands.train.settings import TrainSettings, check_train_settings
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices import processes
 from ntkjax.devices.mesh import replicate
-from ntkjax.models.coverage import Coverage, coverage
 from ntkjax.models.lora import LoraSettings
+from ntkjax.runs.ledger import Ledger
 from ntkjax.runs.model import Prepared, prepare, resolve_lora
 from ntkjax.runs.pinned_model import model_facts, pinned_model
-from ntkjax.runs.progress import Clock, progress
-from ntkjax.runs.shared_run import (
-    hash_inputs,
-    is_finished,
-    open_shared_run,
-    result_of_first,
-)
+from ntkjax.runs.progress import progress
+from ntkjax.runs.run import METRICS, MODEL, Outcome, Run, identify
 from ntkjax.store.lines import new_lines
-from ntkjax.store.results import read_result, write_result
-from ntkjax.store.run_directory import add_to_manifest, plain_values
+from ntkjax.store.run_directory import plain_values
 from ntkjax.store.run_path import RunPath
 from ntkjax.training.loop import TrainedAdapter, train_adapter
 from ntkjax.training.plan import Plan
@@ -41,39 +34,31 @@ from ntkjax.training.validation import Validation
 
 RESULT = "train.json"
 
-
-@dataclass(frozen=True)
-class TrainRun:
-    """What a run found.
-
-    Attributes:
-        result: What was trained, and every loss.
-        coverage: Which modules carry θ.
-        reused: Whether a finished run of the same settings was found.
-    """
-
-    result: TrainingResult
-    coverage: list[Coverage]
-    reused: bool
+NOT_DECIDING = ("out", "save_every", "devices")
+"""Settings that decide no number, and are no part of what a run is."""
 
 
-def run_train(settings: TrainSettings) -> TrainRun:
+def run_train(settings: TrainSettings) -> Outcome[TrainingResult]:
     """Trains, and writes the run directory. A finished one is read again.
 
     Raises:
         InputError: For anything in flags, files, model, adapter or mask that cannot be
             used.
     """
-    clock = Clock()
+    ledger = Ledger()
     check_train_settings(settings)
     found = pinned_model(settings.model, settings.out)
     folder = found.folder
     lora = None
     if settings.parameters == "lora":
         lora = resolve_lora(settings.lora, settings.adapter)
+    run = _identify(settings, lora, found)
+    before = run.finished()
+    if before is not None:
+        return before
     texts = read_texts(settings, folder)
     plan = Plan(texts.sources, settings.training, settings.seed, settings.mix)
-    clock.lap("read texts")
+    ledger.book("read texts")
     prepared = prepare(
         folder,
         lora,
@@ -82,39 +67,30 @@ def run_train(settings: TrainSettings) -> TrainRun:
         seed=settings.seed,
         devices=settings.devices,
     )
-    clock.lap("load model")
-    hashes = hash_inputs({"model": model_files(folder)})
-    mask = read_training_mask(settings, prepared, hashes["model"])
-    hashes |= hash_inputs(_files(settings))
+    mask = read_training_mask(settings, prepared, run.inputs[MODEL])
+    ledger.book("load model")
     facts = model_facts(found, prepared.model)
-    out = _open(settings, lora, hashes, facts)
-    table = coverage(prepared.model)
-    if is_finished(out / RESULT):
-        result = read_result(out / RESULT, TrainingResult)
-        return TrainRun(result, table, reused=True)
-
-    before = (
-        _loss(settings, prepared, prepared.theta, texts.validation),
-        _loss(settings, prepared, prepared.theta, texts.retention),
-    )
-    clock.lap("losses before")
-    trained = _train(settings, prepared, texts, mask, plan.num_steps)
-    clock.lap("training")
-    theta = trained.best_theta if settings.keep == "best" else trained.theta
-    measured = Measured(*before, _loss(settings, prepared, theta, texts.retention))
-    clock.lap("loss after")
-    if not processes.is_first():
-        result = result_of_first(out / RESULT, TrainingResult)
-        return TrainRun(result, table, reused=False)
-    _write(settings, prepared, theta, found)
-    result = training_result(
-        settings, prepared, texts, mask, trained, measured, clock.laps
-    )
-    names = ("versions", "device", "precision", "seed", "num_cut", "seconds")
-    facts = {name: getattr(result, name) for name in names}
-    add_to_manifest(out, {"command": "train", **facts})
-    write_result(out / RESULT, result)  # last: it marks the run as finished
-    return TrainRun(result, table, reused=False)
+    relief = {"": "training.micro_batch"}
+    with run.claimed(ledger, facts, relief, metrics=None):
+        losses = (
+            _loss(settings, prepared, prepared.theta, texts.validation),
+            _loss(settings, prepared, prepared.theta, texts.retention),
+        )
+        ledger.book("losses before")
+        trained = _train(settings, prepared, texts, mask, plan.num_steps)
+        ledger.book("training")
+        theta = trained.best_theta if settings.keep == "best" else trained.theta
+        measured = Measured(*losses, _loss(settings, prepared, theta, texts.retention))
+        ledger.book("loss after")
+        if not processes.is_first():
+            return run.of_first()
+        written = _write(settings, prepared, theta, found)
+        result = training_result(
+            settings, prepared, texts, mask, trained, measured, ledger.seconds()
+        )
+        names = ("versions", "device", "precision", "seed", "num_cut", "seconds")
+        facts = {name: getattr(result, name) for name in names}
+        return run.finish(result, [written, METRICS], facts)
 
 
 def _loss(
@@ -140,7 +116,7 @@ def _train(
     num_steps: int,
 ) -> TrainedAdapter:
     """The training, its history a line per step in `metrics.jsonl`."""
-    metrics: RunPath = settings.out / "metrics.jsonl"
+    metrics: RunPath = settings.out / METRICS
     if not processes.is_first():
         metrics = Path(os.devnull)
     with (
@@ -171,27 +147,24 @@ def _write(
     prepared: Prepared,
     theta: dict[str, Array],
     found: FoundModel,
-) -> None:
-    """What was trained: an adapter, or a whole model."""
+) -> str:
+    """What was trained, an adapter or a whole model; gives the name of its folder."""
     if settings.parameters == "full":
         write_full_model(settings.out / "model", theta, found.folder)
-    else:
-        out = settings.out / "adapter"
-        write_adapter(out, theta, prepared.model, found.id)
+        return "model"
+    write_adapter(settings.out / "adapter", theta, prepared.model, found.id)
+    return "adapter"
 
 
-def _open(
-    settings: TrainSettings,
-    lora: LoraSettings | None,
-    hashes: dict[str, str],
-    facts: dict,
-) -> RunPath:
-    """The run directory, claimed for these settings and these inputs."""
-    # How often a checkpoint is written decides no number.
-    resolved = plain_values(settings, without=("out", "save_every", "devices"))
+def _identify(
+    settings: TrainSettings, lora: LoraSettings | None, found: FoundModel
+) -> Run[TrainingResult]:
+    resolved = plain_values(settings, without=NOT_DECIDING)
     if lora is not None:
         resolved |= {"lora": plain_values(lora)}
-    return open_shared_run(settings.out, resolved, hashes, facts)
+    files = {MODEL: model_files(found.folder), **_files(settings)}
+    kind = TrainingResult
+    return identify("train", settings.out, RESULT, kind, resolved, files)
 
 
 def _files(settings: TrainSettings) -> dict[str, list[Path]]:

@@ -1,14 +1,14 @@
 """Prints what `ntkjax train` found."""
 
-from ntkjax.commands.train.run import TrainRun, run_train
+from ntkjax.commands.train.run import run_train
 from ntkjax.commands.train.settings import TrainSettings
-from ntkjax.training.result import MaskUse
+from ntkjax.training.result import MaskUse, TrainingResult
 
 
 def train(settings: TrainSettings) -> int:
     """Trains; prints coverage, amounts, losses and where the result is."""
     run = run_train(settings)
-    for line in _facts(run):
+    for line in _facts(run.result):
         print(line)
     again = " (finished before with the same settings; read again)" * run.reused
     written = "model" if settings.parameters == "full" else "adapter"
@@ -16,11 +16,10 @@ def train(settings: TrainSettings) -> int:
     return 0
 
 
-def _facts(run: TrainRun) -> list[str]:
-    result = run.result
+def _facts(result: TrainingResult) -> list[str]:
     carrying = ", ".join(
         f"{row.kind} {row.adapted}/{row.modules} ({row.parameters:,})"
-        for row in run.coverage
+        for row in result.coverage
     )
     num_examples = sum(result.num_examples.values())
     lines = [

@@ -2,12 +2,12 @@ import pytest
 
 from ntkjax.cli.main import main
 from ntkjax.commands.demo import show as module
-from ntkjax.commands.demo.run import DemoRun
+from ntkjax.runs.run import Outcome
 from tests.reports.demo.run import demo_run
 
 
 def test_it_prints_findings_and_where_the_page_is(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(module, "run_demo", lambda settings: DemoRun(demo_run(), True))
+    monkeypatch.setattr(module, "run_demo", lambda settings: Outcome(demo_run(), True))
     assert main(["demo", "--out", str(tmp_path / "d")]) == 0
     out = capsys.readouterr().out
     assert "selected + domain" in out

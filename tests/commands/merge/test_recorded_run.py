@@ -12,7 +12,7 @@ from ntkjax.commands.merge.recorded_run import (
     require_one_run,
     select_settings,
 )
-from ntkjax.commands.select.inputs import identity_of
+from ntkjax.commands.select.inputs import identify_selection
 from ntkjax.commands.select.settings import with_defaults
 from ntkjax.errors import InputError
 from ntkjax.runs.model import LoraOptions, resolve_lora
@@ -43,8 +43,8 @@ def claim(world, tmp_path):
         settings = with_defaults(settings_of(world, **changes))
         is_lora = settings.parameters == "lora"
         lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
-        identity = identity_of(settings, lora, world.model)
-        return open_run(tmp_path / name, *identity, MODEL)
+        run = identify_selection(settings, lora, world.model)
+        return open_run(tmp_path / name, run.settings, run.inputs, MODEL)
 
     return claim
 
@@ -85,7 +85,7 @@ def test_settings_come_back(world, claim, tmp_path, case):
     assert vars(again) == values
     is_lora = again.parameters == "lora"
     lora = resolve_lora(again.lora, again.adapter) if is_lora else None
-    assert identity_of(again, lora, world.model)[0] == run.settings
+    assert identify_selection(again, lora, world.model).settings == run.settings
     require_inputs_here(run, again)
 
 
@@ -135,8 +135,9 @@ def test_different_inputs_are_named(tmp_path):
             other_pool(world)
         settings = with_defaults(settings_of(world))
         lora = resolve_lora(settings.lora, settings.adapter)
-        identity = identity_of(settings, lora, world.model)
-        runs.append(recorded_run(open_run(tmp_path / name, *identity, MODEL)))
+        run = identify_selection(settings, lora, world.model)
+        out = open_run(tmp_path / name, run.settings, run.inputs, MODEL)
+        runs.append(recorded_run(out))
         shutil.rmtree(world.root)
     with pytest.raises(InputError, match=r"different runs: inputs\.pool is "):
         require_one_run(*runs)

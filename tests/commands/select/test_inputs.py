@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from ntkjax.commands.select.inputs import identity_of, read_inputs
+from ntkjax.commands.select.inputs import identify_selection, read_inputs
 from ntkjax.errors import InputError
 from ntkjax.models.lora import LoraSettings
 from ntkjax.training.settings import TrainingSettings
@@ -72,26 +72,27 @@ def test_a_target_that_cannot_be_trained_on_is_refused_before_the_run(problem):
 
 def test_identity_holds_all_that_decides_a_number(problem):
     settings = settings_of(problem)
-    values, hashes = identity_of(settings, LoraSettings(), problem.model)
+    run = identify_selection(settings, LoraSettings(), problem.model)
+    values, hashes = run.settings, run.inputs
     fields = {field.name for field in dataclasses.fields(settings)}
     assert values.keys() == fields - {"out", "shard", "stages", "devices"}
     assert values["training"] == dataclasses.asdict(TrainingSettings())
     assert hashes.keys() == {"model", "target", "pool", "adapter"}
     more = settings_of(problem, adapter=None, holdout=(problem.queries,))
-    _, hashes = identity_of(more, LoraSettings(), problem.model)
+    hashes = identify_selection(more, LoraSettings(), problem.model).inputs
     assert hashes.keys() == {"model", "target", "pool", "holdout"}
 
 
 @pytest.mark.parametrize("name", ["target", "pool", "adapter", "model"])
 def test_identity_changes_with_the_content_of_a_file(problem, name):
     settings = settings_of(problem)
-    _, before = identity_of(settings, LoraSettings(), problem.model)
+    before = identify_selection(settings, LoraSettings(), problem.model).inputs
     path = {
         "adapter": problem.root / "start" / "adapter_model.safetensors",
         "model": problem.model / "config.json",
     }.get(name, problem.root / f"{name}.jsonl")
     path.write_bytes(path.read_bytes() + b" ")
-    _, after = identity_of(settings, LoraSettings(), problem.model)
+    after = identify_selection(settings, LoraSettings(), problem.model).inputs
     assert {key for key in before if before[key] != after[key]} == {name}
 
 

@@ -10,6 +10,7 @@ from ntkjax.fidelity.ranking import Ranking
 from ntkjax.fidelity.result import FidelityResult, NumCut
 from ntkjax.math.bootstrap import Estimate, bootstrap_rows
 from ntkjax.math.ranking import chance_overlap
+from ntkjax.models.coverage import Coverage
 
 
 NUM_QUERIES, NUM_CANDIDATES, NUM_OUTPUTS, TOP = 12, 80, 64, 10
@@ -119,6 +120,7 @@ def run(
         "top": TOP,
         "chance_overlap": chance_overlap(TOP, num_candidates),
         "num_parameters": 26_304,
+        "coverage": (Coverage("q_proj", 2, 1, 26_304),),
         "vocab_size": 512,
         "padded_rows": 0,
         "hidden_size": 64,

@@ -1,0 +1,71 @@
+"""What a run was doing, for its next start: a kill says nothing.
+
+While a run works, a file in its directory says its stage and its peak memory. It goes
+when the run ends with a word, be it an error; a process that was killed, or that the
+system ended for want of memory, leaves it.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+
+from ntkjax.devices import processes
+from ntkjax.errors import InputError
+from ntkjax.runs.ledger import peak_mib
+from ntkjax.runs.progress import announce
+from ntkjax.settings.idle_flags import flag_of
+from ntkjax.store.atomic import write_json
+from ntkjax.store.run_directory import read_json
+from ntkjax.store.run_path import RunPath, is_remote
+
+
+_GROWTH = 1.05
+"""So much more memory is worth a note."""
+
+
+def say_last_start(path: RunPath, relief: Mapping[str, str]) -> None:
+    """Says what the start before was doing, if it ended without a word.
+
+    Args:
+        path: The file of `noted`.
+        relief: Stage ↦ the setting that lowers its memory; `""` for all others.
+    """
+    try:
+        found = read_json(path)
+        stage, peak = found["stage"], found["peak_mib"]
+    except (InputError, KeyError, TypeError):  # nothing to say
+        return
+    flag = flag_of(relief.get(stage, relief[""]))
+    announce(
+        f"the last start ended without a word in {stage}, at a peak of {peak:,.0f} MiB;"
+        f" if it ran out of memory, a smaller {flag} needs less. Going on."
+    )
+
+
+@contextlib.contextmanager
+def noted(path: RunPath) -> Iterator[None]:
+    """Keeps stage and peak memory in a file while the context lasts."""
+    stopped = threading.Event()
+    writer = threading.Thread(target=_keep, args=(path, stopped), daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        writer.join()
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _keep(path: RunPath, stopped: threading.Event) -> None:
+    """Writes a note at each new stage and each rise of memory until it is stopped."""
+    pause = 30.0 if is_remote(path) else 0.5
+    stage, peak = "", 0.0
+    while True:
+        now, mib = processes.stage(), peak_mib()
+        if now != stage or mib > _GROWTH * peak:
+            stage, peak = now, mib
+            with contextlib.suppress(OSError, InputError):  # a full disk says so itself
+                write_json(path, {"stage": stage, "peak_mib": round(peak, 1)})
+        if stopped.wait(pause):
+            return

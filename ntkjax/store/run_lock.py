@@ -1,0 +1,43 @@
+"""One process at a time: a lock that a dead process does not hold."""
+
+import contextlib
+from collections.abc import Iterator
+
+from filelock import FileLock, Timeout
+
+from ntkjax.errors import InputError
+from ntkjax.store.run_path import RunPath, is_remote
+
+
+@contextlib.contextmanager
+def locked(folder: RunPath, job: str) -> Iterator[None]:
+    """Keeps other processes with the same job out of a folder.
+
+    A bucket has no such locks, and a file system may have none: there nobody is kept
+    out.
+
+    Args:
+        folder: The folder; the file `.run-JOB.lock` in it is the lock.
+        job: Different jobs may work in one folder.
+
+    Raises:
+        InputError: If another process holds it.
+    """
+    if is_remote(folder):
+        yield
+        return
+    lock = FileLock(folder / f".run-{job}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(
+            f"--out {folder}: another process works in it; wait until that has ended, "
+            "or choose another directory."
+        ) from error
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,58 @@
+import subprocess
+import sys
+import time
+
+from ntkjax.devices import processes
+from ntkjax.runs.last_start import noted, say_last_start
+from ntkjax.store.run_directory import read_json
+
+
+RELIEF = {"warm-up": "training.micro_batch", "": "batch_size"}
+
+DIE = """
+import os, pathlib, signal, sys, time
+from ntkjax.devices import processes
+from ntkjax.runs.last_start import noted
+with noted(pathlib.Path(sys.argv[1])):
+    processes.note_stage("scores")
+    while "scores" not in pathlib.Path(sys.argv[1]).read_text():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_its_stage_and_memory(tmp_path, capfd):
+    note = tmp_path / "note.json"
+    note.write_text("{}")
+    subprocess.run([sys.executable, "-c", DIE, str(note)], check=False)
+    peak = read_json(note)["peak_mib"]
+    assert 20 < peak < 20_000
+    say_last_start(note, RELIEF)
+    assert capfd.readouterr().err == (
+        f"the last start ended without a word in scores, at a peak of {peak:,.0f} MiB;"
+        " if it ran out of memory, a smaller --batch-size needs less. Going on.\n"
+    )
+
+
+def test_the_note_follows_the_stage_and_goes_at_the_end(tmp_path, capfd, monkeypatch):
+    note = tmp_path / "note.json"
+    monkeypatch.setattr(processes, "_stage", "load")
+    with noted(note):
+        deadline = time.monotonic() + 10
+        while not note.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert read_json(note)["stage"] == "load"
+        processes.note_stage("warm-up")
+        while read_json(note)["stage"] == "load" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        say_last_start(note, RELIEF)
+        assert "--training.micro-batch" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_said_without_a_note_or_of_one_that_is_none(tmp_path, capfd):
+    for content in (None, b"", b"{}", b"[]"):
+        if content is not None:
+            (tmp_path / "note").write_bytes(content)
+        say_last_start(tmp_path / "note", RELIEF)
+    assert capfd.readouterr().err == ""
