@@ -9,6 +9,7 @@ import pytest
 from tests.bucket_server import Bucket, reset, serving
 from tests.caches import keep_bytecode, keep_programs
 from tests.commands.world import build_world
+from tests.durations import Recorder, longest_first
 
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -32,12 +33,6 @@ def shared():
     return SHARED
 
 
-def pytest_collection_modifyitems(items):
-    """Files with slow tests first: no worker is left alone with a long one."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 MAPS = pathlib.Path("/proc/self/maps")
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -51,6 +46,27 @@ they start. Tests of derivatives, kernels, models and memory compile as users do
 _FEW = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 
 
+def is_stage(path: pathlib.Path) -> bool:
+    return path.relative_to(TESTS).parts[0] in STAGES
+
+
+def pytest_addoption(parser):
+    text = "write tests/durations.json, which decides the order of the files"
+    parser.addoption("--record-durations", action="store_true", help=text)
+
+
+def pytest_configure(config):
+    if config.getoption("record_durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder())
+
+
+@pytest.hookimpl(trylast=True)  # when `-m` has left out what is not wanted
+def pytest_collection_modifyitems(items):
+    """XLA's level changes once, and no worker is left alone with a long file."""
+    longest_first(items)
+    items.sort(key=lambda item: is_stage(item.path))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs(request):
     """Optimized or not; forgotten before there are too many for one process.
@@ -58,10 +74,10 @@ def compiled_programs(request):
     On CPUs each takes several memory maps, of which Linux allows a process 65,530; at
     that number XLA ends with a segmentation fault.
     """
-    is_stage = request.path.relative_to(TESTS).parts[0] in STAGES
-    if is_stage != (os.environ.get(_FEW) == "1"):
-        os.environ[_FEW] = str(int(is_stage))
-        jax.config.update(_FEW.lower(), is_stage)
+    few = is_stage(request.path)
+    if few != (os.environ.get(_FEW) == "1"):
+        os.environ[_FEW] = str(int(few))
+        jax.config.update(_FEW.lower(), few)
         jax.clear_caches()
     yield
     if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 20_000:
