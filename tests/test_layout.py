@@ -1,13 +1,13 @@
 """The layout's own rules: imports point down, tests mirror sources, files are small."""
 
 import ast
+import collections
 import graphlib
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
-
-import pytest
 
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -38,11 +38,15 @@ LAYERS = (
     ("cli",),
 )
 RANK = {folder: rank for rank, row in enumerate(LAYERS) for folder in row}
+
+# Rooms of commands that a command may enter.
+GUESTS = {
+    "merge": {"select"},
+    "plan": {"select"},
+    "doctor": {"select"},
+    "demo": {"select", "train", "evaluate", "fidelity"},
+}
 PRIVATE = re.compile(r"jax\._src|jax\.core|jax\.pmap|allow_pickle=True|pickle\.load")
-
-
-def folder_of(path: pathlib.Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def imports_of(path: pathlib.Path) -> set[str]:
@@ -57,21 +61,61 @@ def imports_of(path: pathlib.Path) -> set[str]:
     return {name for name in names if name.startswith("ntkjax.")}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_file_obeys_the_layout(path):
-    here = folder_of(path)
-    for there in {name.split(".")[1] for name in imports_of(path)}:
-        assert there == here or RANK[there] < RANK[here], f"{here} imports {there}"
-    mirror = path.relative_to(PACKAGE).with_name(f"test_{path.name}")
-    assert (ROOT / "tests" / mirror).exists(), f"no tests/{mirror}"
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
-    assert not PRIVATE.search(text)
+def name_of(path: pathlib.Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+IMPORTS = {name_of(path): imports_of(path) for path in FILES}
+
+
+def test_imports_point_down():
+    wrong = [
+        f"{name} imports {there}"
+        for name, found in IMPORTS.items()
+        for here in [name.split(".")[1]]
+        for there in sorted({other.split(".")[1] for other in found} - {here})
+        if RANK[there] >= RANK[here]
+    ]
+    assert wrong == []
+
+
+def test_commands_import_few_other_commands():
+    wrong = [
+        f"{name} imports {other}"
+        for name, found in IMPORTS.items()
+        for other in sorted(found)
+        if name.startswith("ntkjax.commands.") and other.count(".") >= 2
+        if other.startswith("ntkjax.commands.")
+        for here, there in [(name.split(".")[2], other.split(".")[2])]
+        if there not in {here, *GUESTS.get(here, ())}
+    ]
+    assert wrong == []
+
+
+def test_tests_mirror_sources():
+    mirrors = [p.relative_to(PACKAGE).with_name(f"test_{p.name}") for p in FILES]
+    assert [m for m in mirrors if not (ROOT / "tests" / m).exists()] == []
+
+
+def test_files_are_small():
+    lines = {name_of(p): len(p.read_text("utf-8").splitlines()) for p in FILES}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+    assert statistics.median(lines.values()) <= 150
+
+
+def test_folders_are_small():
+    counts = collections.Counter(path.parent.relative_to(PACKAGE) for path in FILES)
+    del counts[pathlib.Path("selection/methods")]  # one file for each method
+    assert {str(p): count for p, count in counts.items() if count > 15} == {}
+
+
+def test_nothing_private_of_jax_and_no_pickle():
+    texts = {name_of(path): path.read_text(encoding="utf-8") for path in FILES}
+    assert [name for name, text in texts.items() if PRIVATE.search(text)] == []
 
 
 def test_no_import_cycles():
-    modules = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in FILES}
-    graph = {name: imports_of(path) & set(modules) for name, path in modules.items()}
+    graph = {name: found & set(IMPORTS) for name, found in IMPORTS.items()}
     tuple(graphlib.TopologicalSorter(graph).static_order())  # CycleError names the loop
 
 

@@ -21,6 +21,9 @@ from ntkjax.store.atomic import write_bytes
 from ntkjax.store.run_path import RunPath
 
 
+SCORES = "parameters.safetensors"
+"""Name of the file in a folder of a run."""
+
 _KEY = "ntkjax.parameters"
 _PARTS = ("score", "theta")
 

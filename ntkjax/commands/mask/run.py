@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ntkjax.checkpoints.mask import count_kept, is_mask, write_mask
-from ntkjax.checkpoints.parameter_scores import read_parameter_scores
+from ntkjax.checkpoints.parameter_scores import SCORES, read_parameter_scores
 from ntkjax.commands.mask.settings import MaskSettings, check_mask_settings
-from ntkjax.commands.select.outputs import SCORES
 from ntkjax.errors import InputError
 from ntkjax.selection.masks import magnitude_mask, mask_of, random_mask
 

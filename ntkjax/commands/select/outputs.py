@@ -10,7 +10,7 @@ from ntkjax.checkpoints.adapter import CONFIG, write_adapter
 from ntkjax.checkpoints.checkpoint import SINGLE
 from ntkjax.checkpoints.full import write_full_model
 from ntkjax.checkpoints.mask import MaskFacts, theta_hash, write_mask
-from ntkjax.checkpoints.parameter_scores import write_parameter_scores
+from ntkjax.checkpoints.parameter_scores import SCORES, write_parameter_scores
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.selection.problem import Scored
@@ -19,7 +19,7 @@ from ntkjax.store.run_path import RunPath
 
 
 ADAPTER, MODEL = "adapter", "model"
-SCORES, MASK = "parameters.safetensors", "mask.safetensors"
+MASK = "mask.safetensors"
 
 
 def publish_theta(
