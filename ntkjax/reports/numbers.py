@@ -79,7 +79,7 @@ def score_text(value: float) -> str:
 def percent_text(share: float) -> str:
     """A share as percent with one digit, never a false `0%` or `100%`.
 
-    >>> [percent_text(x) for x in (0, 0.0004, 0.1234, 0.9999, 1)]
+    >>> [percent_text(x) for x in (0.0, 0.0004, 0.1234, 0.9999, 1.0)]
     ['0%', '<0.1%', '12.3%', '>99.9%', '100%']
     """
     if share in (0, 1):
