@@ -1,8 +1,11 @@
 """The slow obvious versions: dense Jacobians, one number at a time."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 
 def dense_jacobian(f, theta, x) -> np.ndarray:
@@ -11,13 +14,22 @@ def dense_jacobian(f, theta, x) -> np.ndarray:
 
 
 def jacobians(f, theta, xs) -> np.ndarray:
-    """[n, s, P], one example at a time."""
-    jacobian = jax.jit(jax.jacrev(lambda t, x: jnp.atleast_1d(f(t, x))))
+    """[n, s, P], one example at a time.
+
+    `f` is a function, or a pytree that can be called: the arrays in it are arguments of
+    the program, so that another `f` of the same shapes compiles nothing.
+    """
+    f = Partial(f) if inspect.isfunction(f) else f
     rows = []
     for i in range(num_rows(xs)):
-        leaves = jax.tree.leaves(jacobian(theta, row(xs, i)))
+        leaves = jax.tree.leaves(_jacobian(f, theta, row(xs, i)))
         rows.append(np.concatenate([np.reshape(a, (len(a), -1)) for a in leaves], 1))
     return np.stack(rows)
+
+
+@jax.jit
+def _jacobian(f, theta, x):
+    return jax.jacrev(lambda theta: jnp.atleast_1d(f(theta, x)))(theta)
 
 
 def row(batch, i):

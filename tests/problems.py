@@ -19,24 +19,28 @@ def mlp(num_outputs: int = 3, seed: int = 0):
         "second": jnp.asarray(rng.normal(size=(8, num_outputs)), jnp.float32),
     }
 
-    def f(theta, x):
-        return jnp.tanh(x @ theta["first"] + theta["bias"]) @ theta["second"]
-
     def draw(n: int):
         return jnp.asarray(rng.normal(size=(n, 4)), jnp.float32)
 
-    return f, theta, draw
+    return _tanh_network, theta, draw
+
+
+def _tanh_network(theta, x):
+    """One function for all, so that what is jitted for it is compiled once."""
+    return jnp.tanh(x @ theta["first"] + theta["bias"]) @ theta["second"]
 
 
 def random_like(tree, key, leading: tuple[int, ...] = ()):
-    """Normal numbers with the structure of `tree` and more leading axes."""
-    leaves, treedef = jax.tree.flatten(tree)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [
-        jax.random.normal(k, (*leading, *leaf.shape), leaf.dtype)
-        for k, leaf in zip(keys, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(treedef, drawn)
+    """Normal numbers with the structure of `tree` and more leading axes.
+
+    Drawn by NumPy: JAX would compile a program for each shape.
+    """
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+
+    def draw(leaf):
+        return jnp.asarray(rng.normal(size=(*leading, *leaf.shape)), leaf.dtype)
+
+    return jax.tree.map(draw, tree)
 
 
 def tiny_config(num_layers=2, theta=100.0, scaling=None, **changes) -> DecoderConfig:

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from ntkjax.data.batches import make_batch
 from ntkjax.gradients.gram import gram
@@ -18,6 +19,11 @@ from tests.problems import random_examples, random_model, tiny_config
 @jax.jit
 def channel_values(f, theta, xs, ys):
     return gram(f, outputs="diagonal")(theta, xs, ys)
+
+
+def _pooled_logits(model, theta, x):
+    logits = model.logits(theta, model.hidden(theta, x.tokens))
+    return jnp.sum(x.weights[:, None].astype(jnp.float64) * logits, axis=0)
 
 
 @functools.cache
@@ -53,10 +59,7 @@ class Problem:
             model = self.model.astype(jnp.float64)
             theta = to_float64(self.theta)
 
-            def f(theta, x):
-                logits = model.logits(theta, model.hidden(theta, x.tokens))
-                return jnp.sum(x.weights[:, None].astype(jnp.float64) * logits, axis=0)
-
+            f = Partial(_pooled_logits, model)
             return jacobians(f, theta, self.xs), jacobians(f, theta, self.ys)
 
     def values(self, kernel: ProbeKernel, double: bool = False) -> np.ndarray:
