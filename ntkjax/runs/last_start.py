@@ -14,7 +14,7 @@ from ntkjax.errors import InputError
 from ntkjax.runs.ledger import peak_mib
 from ntkjax.runs.progress import announce
 from ntkjax.settings.idle_flags import flag_of
-from ntkjax.store.atomic import write_json
+from ntkjax.store.atomic import json_text
 from ntkjax.store.run_directory import read_json
 from ntkjax.store.run_path import RunPath, is_remote
 
@@ -65,7 +65,8 @@ def _keep(path: RunPath, stopped: threading.Event) -> None:
         now, mib = processes.stage(), peak_mib()
         if now != stage or mib > _GROWTH * peak:
             stage, peak = now, mib
-            with contextlib.suppress(OSError, InputError):  # a full disk says so itself
-                write_json(path, {"stage": stage, "peak_mib": round(peak, 1)})
+            note = {"stage": stage, "peak_mib": round(peak, 1)}
+            with contextlib.suppress(OSError):  # a full disk says so elsewhere
+                path.write_bytes(json_text(note).encode())
         if stopped.wait(pause):
             return

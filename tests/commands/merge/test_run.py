@@ -116,9 +116,9 @@ def test_two_passes_take_two_rounds(world, tmp_path, disk, monkeypatch):
     written = []
     write = ShardedPass.write
 
-    def noted(self, shard, arrays):
+    def noted(self, shard, arrays, notes):
         written.append((self.folder.name.rpartition("-")[0], shard))
-        write(self, shard, arrays)
+        write(self, shard, arrays, notes)
 
     monkeypatch.setattr(ShardedPass, "write", noted)
     monkeypatch.setattr(warmup, "train_adapter", None)  # not a second time
