@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from tests.bucket_server import Bucket, reset, serving
-from tests.caches import keep_bytecode, keep_programs
+from tests.bytecode import keep_bytecode
 from tests.commands.world import build_world
 from tests.durations import Recorder, longest_first
 
@@ -16,7 +16,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 keep_bytecode()
-keep_programs()
 
 SHARED = pathlib.Path(
     os.environ.get(
