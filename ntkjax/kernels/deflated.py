@@ -10,9 +10,9 @@ shared direction of a head's rows sits in the first eigenpairs.
 import numpy as np
 
 from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.kernels.random_signs import draw_signs
-from ntkjax.kernels.readout import Readout
-from ntkjax.kernels.spectral import spectral
+from ntkjax.kernels.random_signs import draw_signs, random_probes
+from ntkjax.kernels.readout import AnyReadout, Readout
+from ntkjax.kernels.spectral import spectral, spectral_probes
 
 
 def deflated(readout: Readout, rank: int, num_probes: int, seed: int) -> ProbeKernel:
@@ -34,3 +34,8 @@ def deflated(readout: Readout, rank: int, num_probes: int, seed: int) -> ProbeKe
         np.concatenate([top.weights, np.full(num_probes, 1 / num_probes)]),
         top.labels + tuple((variant, "rest", rank, seed, j) for j in range(num_probes)),
     )
+
+
+def deflated_probes(readout: AnyReadout, rank: int, num_probes: int) -> int:
+    """How many probes `deflated` has; errors as there."""
+    return spectral_probes(readout, rank) + random_probes(num_probes)

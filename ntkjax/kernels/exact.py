@@ -9,13 +9,16 @@ B = ∇h̄(x) ∇h̄(y)ᵀ [d, d] and λ_i, e_i the eigenpairs of W Wᵀ: min(d,
 import numpy as np
 
 from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.kernels.readout import Readout
+from ntkjax.kernels.readout import AnyReadout, Readout, check_columns
 
 
 def exact(readout: Readout) -> ProbeKernel:
     """The trace tr Θ by as few probes as the readout allows. Cost: F + min(d, V)·B.
 
     Through the head where it is linear and frozen, else by all V logits.
+
+    Raises:
+        InputError: If these are too many.
     """
     name = readout.variant or "exact"
     if readout.matrix is None:
@@ -25,10 +28,27 @@ def exact(readout: Readout) -> ProbeKernel:
     return ProbeKernel(name, vectors * np.sqrt(values), np.ones(values.size), labels)
 
 
+def exact_probes(readout: AnyReadout) -> int:
+    """How many probes `exact` has; errors as there."""
+    if readout.obstacle:
+        return full_vocabulary_probes(readout)
+    return readout.num_eigenpairs
+
+
 def full_vocabulary(readout: Readout, name: str | None = None) -> ProbeKernel:
-    """The trace tr Θ by one probe for each token: the definition. Cost: F + V·B."""
+    """The trace tr Θ by one probe for each token: the definition. Cost: F + V·B.
+
+    Raises:
+        InputError: If there is no linear head and they are too many.
+    """
     name = name or "_".join(filter(None, [readout.variant, "full_vocabulary"]))
     return chosen_tokens(readout, np.arange(readout.vocab_size), name)
+
+
+def full_vocabulary_probes(readout: AnyReadout) -> int:
+    """How many probes `full_vocabulary` has; errors as there."""
+    check_columns(readout, readout.vocab_size)
+    return readout.vocab_size
 
 
 def chosen_tokens(
@@ -62,3 +82,8 @@ def centered(readout: Readout) -> ProbeKernel:
         np.append(whole.weights, -1 / readout.vocab_size),
         (*whole.labels, (readout.variant, "summed")),
     )
+
+
+def centered_probes(readout: AnyReadout) -> int:
+    """How many probes `centered` has; errors as of `exact`."""
+    return exact_probes(readout) + 1

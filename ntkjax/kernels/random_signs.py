@@ -28,10 +28,16 @@ def random_signs(readout: Readout, num_probes: int, seed: int) -> ProbeKernel:
     return ProbeKernel(name, readout.mixed(signs), weights, labels)
 
 
-def draw_signs(vocab_size: int, num_probes: int, seed: int) -> np.ndarray:
-    """Independent signs [V, s]; column j depends on the seed and j alone."""
+def random_probes(num_probes: int) -> int:
+    """How many probes `random_signs` has; errors as there."""
     if num_probes < 1:
         raise InputError(f"a random-sign kernel needs a probe, got {num_probes}.")
+    return num_probes
+
+
+def draw_signs(vocab_size: int, num_probes: int, seed: int) -> np.ndarray:
+    """Independent signs [V, s]; column j depends on the seed and j alone."""
+    random_probes(num_probes)
     columns = [
         np.random.default_rng([seed, j]).integers(0, 2, vocab_size) * 2.0 - 1.0
         for j in range(num_probes)

@@ -4,6 +4,9 @@ With a frozen linear head, outputs are Wᵀ h̄ and probes are vectors in R^d. O
 (a soft-cap on the logits, θ in the head) the base outputs are the pooled logits
 themselves and W is the identity of R^V, which is never formed. A kernel that needs the
 spectrum of W Wᵀ then has nothing to gain: it is refused with the reason.
+
+How many probes a kernel has, and what it is refused for, can be said without weights:
+from an `UnreadReadout`.
 """
 
 from dataclasses import dataclass, replace
@@ -56,12 +59,7 @@ class Readout:
         """
         if self.matrix is not None:
             return self.matrix[:, tokens]
-        if tokens.size > _MOST_LOGITS:
-            raise InputError(
-                f"{self.obstacle}, so this kernel needs {tokens.size} backward passes "
-                f"for each example (at most {_MOST_LOGITS} are tried); select can "
-                "take the kernel summed or random_N, but fidelity needs the exact one."
-            )
+        check_columns(self, tokens.size)
         single = np.zeros((self.vocab_size, tokens.size), np.float32)
         single[tokens, np.arange(tokens.size)] = 1
         return self.mixed(single)
@@ -83,14 +81,17 @@ class Readout:
             InputError: If the head trick does not hold.
         """
         if self.matrix is None:
-            raise InputError(
-                f"kernels from the head's spectrum are not exact here: {self.obstacle}."
-            )
+            raise _no_spectrum(self.obstacle)
         wide = self.matrix.astype(np.float64)
         values, vectors = np.linalg.eigh(wide @ wide.T)
         values, vectors = values[::-1], vectors[:, ::-1]
         kept = values > values[0] * values.size * np.finfo(np.float64).eps
         return values[kept], vectors[:, kept]
+
+    @property
+    def num_eigenpairs(self) -> int:
+        """How many there are. Errors: `eigenpairs`."""
+        return self.eigenpairs[0].size
 
     @cached_property
     def centered(self) -> "Readout":
@@ -100,6 +101,58 @@ class Readout:
             mean = matrix.mean(axis=1, keepdims=True, dtype=np.float64)
             matrix = (matrix - mean).astype(matrix.dtype)
         return replace(self, matrix=matrix, variant="centered")
+
+
+@dataclass(frozen=True)
+class UnreadReadout:
+    """A readout of which no weight was read: enough to count probes.
+
+    Attributes:
+        hidden_size: d.
+        vocab_size: As that of `Readout`, like the rest.
+        obstacle: See there.
+        variant: See there.
+    """
+
+    hidden_size: int
+    vocab_size: int
+    obstacle: str | None
+    variant: str = ""
+
+    @property
+    def num_eigenpairs(self) -> int:
+        """Of a head of full rank; centering takes one direction of the vocabulary.
+
+        Raises:
+            InputError: If the head trick does not hold.
+        """
+        if self.obstacle:
+            raise _no_spectrum(self.obstacle)
+        return min(self.hidden_size, self.vocab_size - bool(self.variant))
+
+    @property
+    def centered(self) -> "UnreadReadout":
+        """The centered one."""
+        return replace(self, variant="centered")
+
+
+AnyReadout = Readout | UnreadReadout
+
+
+def check_columns(readout: AnyReadout, number: int) -> None:
+    """Raises `InputError` if so many columns are too many for the full-logit path."""
+    if readout.obstacle and number > _MOST_LOGITS:
+        raise InputError(
+            f"{readout.obstacle}, so this kernel needs {number} backward passes for "
+            f"each example (at most {_MOST_LOGITS} are tried); select can take the "
+            "kernel summed or random_N, but fidelity needs the exact one."
+        )
+
+
+def _no_spectrum(obstacle: str | None) -> InputError:
+    return InputError(
+        f"kernels from the head's spectrum are not exact here: {obstacle}."
+    )
 
 
 def read_readout(model: LanguageModel, vocab_size: int | None = None) -> Readout:

@@ -10,7 +10,7 @@ import numpy as np
 from ntkjax.errors import InputError
 from ntkjax.kernels.exact import exact
 from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.kernels.readout import Readout
+from ntkjax.kernels.readout import AnyReadout, Readout
 
 
 def spectral(readout: Readout, rank: int) -> ProbeKernel:
@@ -19,12 +19,18 @@ def spectral(readout: Readout, rank: int) -> ProbeKernel:
     Raises:
         InputError: If the head has fewer eigenpairs, or the head trick does not hold.
     """
-    available = readout.eigenpairs[0].size
+    spectral_probes(readout, rank)
+    whole = exact(readout)
+    name = "_".join(filter(None, [readout.variant, "spectral", str(rank)]))
+    return ProbeKernel(name, whole.probes[:, :rank], np.ones(rank), whole.labels[:rank])
+
+
+def spectral_probes(readout: AnyReadout, rank: int) -> int:
+    """How many probes `spectral` has; errors as there."""
+    available = readout.num_eigenpairs
     if not 1 <= rank <= available:
         raise InputError(
             f"a spectral kernel of rank {rank} was asked for, but this head has "
             f"{available} eigenpairs: choose 1 to {available}."
         )
-    whole = exact(readout)
-    name = "_".join(filter(None, [readout.variant, "spectral", str(rank)]))
-    return ProbeKernel(name, whole.probes[:, :rank], np.ones(rank), whole.labels[:rank])
+    return rank

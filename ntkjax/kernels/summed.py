@@ -10,7 +10,7 @@ import numpy as np
 
 from ntkjax.errors import InputError
 from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.kernels.readout import Readout
+from ntkjax.kernels.readout import AnyReadout, Readout
 
 
 def summed(readout: Readout) -> ProbeKernel:
@@ -19,10 +19,16 @@ def summed(readout: Readout) -> ProbeKernel:
     Raises:
         InputError: For a centered readout, where the sum is zero.
     """
+    summed_probes(readout)
+    ones = readout.total
+    return ProbeKernel("summed", ones, np.ones(1), ((readout.variant, "summed"),))
+
+
+def summed_probes(readout: AnyReadout) -> int:
+    """How many probes `summed` has; errors as there."""
     if readout.variant:
         raise InputError(
             "centered_summed is no kernel: centered logits sum to zero, so their "
             "gradient vanishes; take centered_random_1 at the same price."
         )
-    ones = readout.total
-    return ProbeKernel("summed", ones, np.ones(1), ((readout.variant, "summed"),))
+    return 1

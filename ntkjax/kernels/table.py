@@ -2,29 +2,76 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ntkjax.errors import InputError
-from ntkjax.kernels.deflated import deflated
-from ntkjax.kernels.exact import centered, exact, full_vocabulary
+from ntkjax.kernels.deflated import deflated, deflated_probes
+from ntkjax.kernels.exact import (
+    centered,
+    centered_probes,
+    exact,
+    exact_probes,
+    full_vocabulary,
+    full_vocabulary_probes,
+)
 from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.kernels.random_signs import random_signs
-from ntkjax.kernels.readout import Readout
-from ntkjax.kernels.spectral import spectral
-from ntkjax.kernels.summed import summed
+from ntkjax.kernels.random_signs import random_probes, random_signs
+from ntkjax.kernels.readout import AnyReadout, Readout
+from ntkjax.kernels.spectral import spectral, spectral_probes
+from ntkjax.kernels.summed import summed, summed_probes
 
 
-# name -> (how many numbers follow it, what they mean, how to make it)
-_MAKERS: dict[str, tuple[int, str, Callable[..., ProbeKernel]]] = {
-    "exact": (0, "", lambda readout, seed: exact(readout)),
-    "full_vocabulary": (0, "", lambda readout, seed: full_vocabulary(readout)),
-    "summed": (0, "", lambda readout, seed: summed(readout)),
-    "spectral": (1, "_RANK", lambda readout, seed, r: spectral(readout, r)),
-    "random": (1, "_PROBES", lambda readout, seed, s: random_signs(readout, s, seed)),
-    "deflated": (
-        2,
-        "_RANK_PROBES",
-        lambda readout, seed, r, s: deflated(readout, r, s, seed),
-    ),
+@dataclass(frozen=True)
+class Kernel:
+    """One kind of kernel.
+
+    Attributes:
+        name: How its names begin.
+        numbers: What follows, such as `_RANK_PROBES`.
+        make: Readout, seed and these numbers to the kernel.
+        probes: Readout, read or not, and the numbers to how many probes it has; what
+            it is refused for raises `InputError`.
+    """
+
+    name: str
+    numbers: str
+    make: Callable[..., ProbeKernel]
+    probes: Callable[..., int]
+
+
+KERNELS = {
+    kernel.name: kernel
+    for kernel in (
+        Kernel("exact", "", lambda readout, seed: exact(readout), exact_probes),
+        Kernel(
+            "full_vocabulary",
+            "",
+            lambda readout, seed: full_vocabulary(readout),
+            full_vocabulary_probes,
+        ),
+        Kernel("summed", "", lambda readout, seed: summed(readout), summed_probes),
+        Kernel(
+            "spectral",
+            "_RANK",
+            lambda readout, seed, rank: spectral(readout, rank),
+            spectral_probes,
+        ),
+        Kernel(
+            "random",
+            "_PROBES",
+            lambda readout, seed, number: random_signs(readout, number, seed),
+            lambda readout, number: random_probes(number),
+        ),
+        Kernel(
+            "deflated",
+            "_RANK_PROBES",
+            lambda readout, seed, rank, number: deflated(readout, rank, number, seed),
+            deflated_probes,
+        ),
+        Kernel(
+            "centered", "", lambda readout, seed: centered(readout), centered_probes
+        ),
+    )
 }
 
 DEFAULT_KERNELS = (
@@ -43,10 +90,10 @@ def possible_kernels(readout: Readout) -> tuple[str, ...]:
     """The default kernels that this readout allows."""
 
     def possible(name: str) -> bool:
-        if not name.startswith(("spectral", "deflated")):
-            return True
-        rank = int(name.split("_")[1])
-        return not readout.obstacle and rank <= readout.eigenpairs[0].size
+        try:
+            return num_probes(name, readout) > 0
+        except InputError:
+            return False
 
     return tuple(filter(possible, DEFAULT_KERNELS))
 
@@ -57,19 +104,37 @@ def named_kernel(name: str, readout: Readout, seed: int) -> ProbeKernel:
     Raises:
         InputError: If there is no such kernel, or it is not possible for the readout.
     """
-    if name == "centered":
-        return centered(readout)
+    kernel, is_centered, numbers = _parsed(name)
+    return kernel.make(readout.centered if is_centered else readout, seed, *numbers)
+
+
+def num_probes(name: str, readout: AnyReadout) -> int:
+    """How many probes the kernel of that name has; the readout may be unread.
+
+    Raises:
+        InputError: As `named_kernel`.
+    """
+    kernel, is_centered, numbers = _parsed(name)
+    return kernel.probes(readout.centered if is_centered else readout, *numbers)
+
+
+def _parsed(name: str) -> tuple[Kernel, bool, list[int]]:
+    """Row, whether the readout is to be centered, and the numbers of the name."""
     if name == "centered_exact":
         raise InputError("--kernels: centered_exact is called centered.")
     plain = name.removeprefix("centered_")
     parsed = re.fullmatch(r"([a-z_]*[a-z])((?:_\d+)*)", plain)
     base = parsed[1] if parsed else ""
     numbers = parsed[2].split("_")[1:] if parsed else []
-    if base not in _MAKERS or len(numbers) != _MAKERS[base][0]:
-        known = ", ".join(base + form for base, (_, form, _) in _MAKERS.items())
+    kernel = KERNELS.get(base)
+    if (
+        kernel is None
+        or len(numbers) != kernel.numbers.count("_")
+        or name == "centered_centered"
+    ):
+        known = ", ".join(row.name + row.numbers for row in KERNELS.values())
         raise InputError(
-            f"--kernels: no kernel {name!r}; there are {known}, centered, and "
-            "centered_ before any of them but summed."
+            f"--kernels: no kernel {name!r}; there are {known}, and centered_ before "
+            "any of them but summed."
         )
-    chosen = readout.centered if name != plain else readout
-    return _MAKERS[base][2](chosen, seed, *map(int, numbers))
+    return kernel, name != plain, [int(number) for number in numbers]

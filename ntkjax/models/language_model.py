@@ -111,17 +111,8 @@ class LanguageModel:
 
     @property
     def head_obstacle(self) -> str | None:
-        """Why logits are not Wᵀh with a frozen W; None if they are.
-
-        Only then can probes live in R^d.
-        """
-        if self.config.final_softcap is not None:
-            return "the model soft-caps its logits"
-        tied = self.config.tie_embeddings
-        module = "model.embed_tokens" if tied else "lm_head"
-        if any(name.startswith(f"{module}.") for name in self.theta_shapes):
-            return "θ has a leaf in the head (lm_head is among --lora.targets)"
-        return None
+        """As the function `head_obstacle`."""
+        return head_obstacle(self.config, self.lora)
 
     def astype(self, dtype) -> "LanguageModel":
         """The same model with weights and activations of another type."""
@@ -136,6 +127,23 @@ class LanguageModel:
         leaves = {**self.frozen, **own}
         flat = [(_path(name), leaf) for name, leaf in sorted(leaves.items())]
         return nnx.merge(self.graphdef, nnx.from_flat_state(flat))
+
+
+def head_obstacle(config: DecoderConfig, lora: LoraSettings | None) -> str | None:
+    """Why logits are not Wᵀh with a frozen W; None if they are.
+
+    Only then can probes live in R^d. No weights are needed to say so.
+
+    Raises:
+        InputError: If a target of LoRA matches nothing.
+    """
+    _, theta, _ = split_model(config, lora)
+    if config.final_softcap is not None:
+        return "the model soft-caps its logits"
+    module = "model.embed_tokens" if config.tie_embeddings else "lm_head"
+    if any(name.startswith(f"{module}.") for name in theta):
+        return "θ has a leaf in the head (lm_head is among --lora.targets)"
+    return None
 
 
 def split_model(

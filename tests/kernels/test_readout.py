@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ntkjax.errors import InputError
-from ntkjax.kernels.readout import read_readout
+from ntkjax.kernels.readout import UnreadReadout, check_columns, read_readout
 from ntkjax.models.lora import LoraSettings
 from tests.kernels.problem import cached_problem
 
@@ -56,3 +56,17 @@ def test_centered_columns_sum_to_zero():
     readout = read_readout(cached_problem().model).centered
     assert np.abs(readout.matrix.sum(axis=1)).max() < 1e-5
     assert readout.centered.variant == "centered"
+
+
+def test_an_unread_readout_counts_the_eigenpairs_of_full_rank():
+    assert UnreadReadout(12, 40, None).num_eigenpairs == 12
+    wide = UnreadReadout(12, 5, None)  # centering takes the direction of all ones
+    assert (wide.num_eigenpairs, wide.centered.num_eigenpairs) == (5, 4)
+    with pytest.raises(InputError, match="not exact here: a soft-cap"):
+        _ = UnreadReadout(12, 40, "a soft-cap").num_eigenpairs
+
+
+def test_many_columns_are_refused_without_a_linear_head_alone():
+    check_columns(UnreadReadout(12, 20_000, None), 20_000)
+    with pytest.raises(InputError, match="20000 backward passes"):
+        check_columns(UnreadReadout(12, 20_000, "a soft-cap"), 20_000)

@@ -2,7 +2,12 @@ import pytest
 
 from ntkjax.errors import InputError
 from ntkjax.kernels.readout import read_readout
-from ntkjax.kernels.table import DEFAULT_KERNELS, named_kernel, possible_kernels
+from ntkjax.kernels.table import (
+    DEFAULT_KERNELS,
+    named_kernel,
+    num_probes,
+    possible_kernels,
+)
 from ntkjax.models.lora import LoraSettings
 from tests.kernels.problem import cached_problem
 
@@ -24,14 +29,25 @@ NAMES = [
 
 @pytest.mark.parametrize(("name", "outputs"), NAMES)
 def test_names_make_kernels_of_that_name(name, outputs):
-    kernel = named_kernel(name, read_readout(cached_problem().model), seed=0)
+    readout = read_readout(cached_problem().model)
+    kernel = named_kernel(name, readout, seed=0)
     assert (kernel.name, kernel.num_outputs) == (name, outputs)
+    assert num_probes(name, readout) == outputs
     assert len(set(kernel.labels)) == outputs
 
 
 @pytest.mark.parametrize(
     "name",
-    ["sumed", "spectral", "spectral_1_2", "exact_3", "spectral4", "spectral_4_", ""],
+    [
+        "sumed",
+        "spectral",
+        "spectral_1_2",
+        "exact_3",
+        "spectral4",
+        "spectral_4_",
+        "centered_centered",
+        "",
+    ],
 )
 def test_unknown_names_list_the_known_ones(name):
     with pytest.raises(InputError, match=r"there are exact, .*deflated_RANK_PROBES"):

@@ -92,7 +92,11 @@ def read_selection(settings: PlanSettings, folder: Path) -> Selection:
     is_lora = settings.parameters == "lora"
     lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
     cost = ModelCost(read_config(folder).decoder, lora, _dtype(settings, folder))
-    return Selection(settings, cost, read_workload(settings, folder))
+    vocab_size = cost.config.vocab_size
+    if has_tokenizer(folder):
+        encode = text_encoder(folder, settings.max_length, template_options(settings))
+        vocab_size = encode.vocab_size
+    return Selection(settings, cost, read_workload(settings, folder), vocab_size)
 
 
 def _dtype(settings: PlanSettings, folder: Path) -> str:

@@ -8,7 +8,9 @@ from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.plan.workload import Lengths, Workload
 from ntkjax.commands.select.settings import SHORTLIST_FACTOR
 from ntkjax.commands.select.warmup import MOST_SNAPSHOTS
-from ntkjax.errors import InputError
+from ntkjax.kernels.readout import UnreadReadout
+from ntkjax.models.language_model import head_obstacle
+from ntkjax.selection.methods.ntk import flagged_probes
 from ntkjax.training.settings import DEFAULT_EPOCHS
 
 
@@ -20,11 +22,13 @@ class Selection:
         settings: After `with_defaults`.
         cost: The model.
         workload: Examples.
+        vocab_size: Rows of the head that stand for tokens.
     """
 
     settings: PlanSettings
     cost: ModelCost
     workload: Workload
+    vocab_size: int
 
     @property
     def budget(self) -> int:
@@ -102,23 +106,9 @@ class Selection:
         """Outputs s of the kernel of the method ntk.
 
         Raises:
-            InputError: If there is no such kernel.
+            InputError: If there is no such kernel, or it is not possible for the model.
         """
-        config = self.cost.config
-        linear = config.final_softcap is None
-        exact = min(config.hidden_size, config.vocab_size)
-        exact = exact if linear else config.vocab_size
-        name = self.settings.kernel.removeprefix("centered_")
-        kind, *numbers = name.split("_")
-        fixed = {"summed": 1, "exact": exact, "centered": exact + 1}
-        fixed["full_vocabulary"] = config.vocab_size
-        if name in fixed:
-            return fixed[name]
-        counts = {"spectral": 1, "random": 1, "deflated": 2}
-        right = all(number.isdecimal() for number in numbers)
-        if counts.get(kind) != len(numbers) or not right:
-            raise InputError(
-                f"--kernel {self.settings.kernel}: expected summed, exact, centered, "
-                "full_vocabulary, spectral_R, random_S or deflated_R_S."
-            )
-        return sum(map(int, numbers))
+        config, lora = self.cost.config, self.cost.lora
+        obstacle = head_obstacle(config, lora)
+        readout = UnreadReadout(config.hidden_size, self.vocab_size, obstacle)
+        return flagged_probes(self.settings.kernel, readout)

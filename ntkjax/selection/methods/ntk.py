@@ -9,8 +9,13 @@ import numpy as np
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
 from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.kernels.readout import Readout, read_readout, readout_function
-from ntkjax.kernels.table import named_kernel
+from ntkjax.kernels.readout import (
+    AnyReadout,
+    Readout,
+    read_readout,
+    readout_function,
+)
+from ntkjax.kernels.table import named_kernel, num_probes
 from ntkjax.math.seeds import stream
 from ntkjax.passes.kernel_scores import domain_scorer
 from ntkjax.passes.loss_gradients import hash_of
@@ -66,8 +71,18 @@ def _kernel(prospect: Prospect) -> tuple[ProbeKernel, Readout]:
         )
     name = prospect.options.kernel
     readout = read_readout(prospect.model, prospect.vocab_size)
+    flagged_probes(name, readout)
+    return named_kernel(name, readout, stream(prospect.seed, "probes")), readout
+
+
+def flagged_probes(name: str, readout: AnyReadout) -> int:
+    """How many probes the kernel of `--kernel` has; the readout may be unread.
+
+    Raises:
+        InputError: If there is no such kernel, or it is not possible for the readout.
+    """
     try:
-        return named_kernel(name, readout, stream(prospect.seed, "probes")), readout
+        return num_probes(name, readout)
     except InputError as error:
         reason = str(error).removeprefix("--kernels: ")
         raise InputError(f"--kernel {name}: {reason}") from error

@@ -32,4 +32,4 @@ def small_selection(
         settings.num_pool or 0, settings.num_target or 0, lengths, lengths
     )
     cost = ModelCost(config or tiny_config(), lora, settings.dtype)
-    return Selection(settings, cost, workload)
+    return Selection(settings, cost, workload, cost.config.vocab_size)

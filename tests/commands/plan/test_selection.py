@@ -1,9 +1,23 @@
+import itertools
+import re
+from dataclasses import replace
+
 import pytest
 
+from ntkjax.checkpoints.loading import load_model
+from ntkjax.commands.plan.run import read_selection
 from ntkjax.errors import InputError
+from ntkjax.kernels.readout import read_readout
+from ntkjax.kernels.table import KERNELS, named_kernel
+from ntkjax.models.lora import LAYER_MATRICES, LoraSettings
+from ntkjax.runs.model import LoraOptions
+from ntkjax.selection.methods.ntk import flagged_probes
 from ntkjax.training.settings import TrainingSettings
-from tests.commands.plan.problem import small_selection
-from tests.problems import tiny_config
+from tests.commands.plan.problem import small_selection, small_settings
+from tests.golden.parity import folders
+
+
+FOLDERS = [folder for paths in folders().values() for folder in paths]
 
 
 @pytest.mark.parametrize(
@@ -22,15 +36,54 @@ def test_kernels_have_so_many_probes(kernel, probes):
     assert small_selection(kernel=kernel).num_probes == probes
 
 
-def test_a_soft_cap_makes_the_exact_kernel_dear():
-    config = tiny_config(final_softcap=5.0)
-    assert small_selection(config, kernel="exact").num_probes == 40
+TARGETS = (
+    LAYER_MATRICES,
+    ("q_proj", "v_proj"),
+    ("lm_head",),
+    (*LAYER_MATRICES, "lm_head"),
+)
 
 
-@pytest.mark.parametrize("kernel", ["spectral", "summed_2", "deflated_4", "best"])
-def test_an_unknown_kernel_is_refused(kernel):
-    with pytest.raises(InputError, match="expected summed, exact"):
-        _ = small_selection(kernel=kernel).num_probes
+def kernel_names() -> list[str]:
+    """Every kernel with every mixture of some numbers, centered as well."""
+    numbers = ("0", "1", "4", "24", "25")
+    names = [
+        "_".join([row.name, *chosen])
+        for row in KERNELS.values()
+        for chosen in itertools.product(numbers, repeat=row.numbers.count("_"))
+    ]
+    return [*names, *(f"centered_{name}" for name in names), "best", "summed_2"]
+
+
+def said(function, *args):
+    """What it gives, or why it does not, without the flag in front."""
+    try:
+        return function(*args)
+    except InputError as error:
+        return re.sub(r"^--[a-z.]+( \S+)?: ", "", str(error))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: "-".join(path.parts[-2:]))
+@pytest.mark.parametrize("targets", TARGETS, ids=lambda targets: targets[-1])
+def test_plan_counts_and_refuses_as_the_kernels_of_select_do(folder, targets):
+    """For every family, kernel and place of θ; a tied head has no lm_head to adapt."""
+    settings = small_settings(lora=LoraOptions(rank=2, targets=targets))
+    planned = read_selection(settings, folder)
+    model = said(load_model, folder, LoraSettings(rank=2, targets=targets))
+    if isinstance(model, str):
+        assert said(lambda: planned.num_probes) == model
+        return
+    readout = read_readout(model)
+    found = {
+        name: (
+            said(lambda own: own.num_probes, replace(planned, settings=changed)),
+            said(flagged_probes, name, readout),
+            said(lambda name: named_kernel(name, readout, 0).num_outputs, name),
+        )
+        for name in kernel_names()
+        for changed in [replace(settings, kernel=name)]
+    }
+    assert {name: three for name, three in found.items() if len(set(three)) > 1} == {}
 
 
 def test_the_shortlist_is_four_times_the_budget():
