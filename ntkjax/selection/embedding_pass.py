@@ -12,7 +12,8 @@ from jaxtyping import Float, Float32, Float64, Int64
 
 from ntkjax.devices.mesh import replicate
 from ntkjax.passes.embeddings import embeddings
-from ntkjax.selection.problem import Columns, Problem
+from ntkjax.selection.passes import Counts, Pass, on_target
+from ntkjax.selection.problem import Columns, Outline, Problem
 from ntkjax.selection.rows import rows_at, unit_rows
 from ntkjax.selection.shortlist import Votes, reverse_knn
 
@@ -84,3 +85,30 @@ def embedded(problem: Problem, pooling: str) -> Embedded:
     columns = problem.candidates.compute("embeddings", decides, compute)
     target = embeddings(model, theta, problem.target_tokens, batching)
     return Embedded(target, columns)
+
+
+def embedding_passes(
+    outline: Outline, counts: Counts, examples: int, stage: str
+) -> list[Pass]:
+    """What `embedded` and cosines with the target cost, called `stage`.
+
+    The candidates' embeddings are read from disk for the cosines.
+
+    Args:
+        outline: Its config is used.
+        counts: For the target.
+        examples: Candidates.
+        stage: Of the cosines.
+    """
+    width = outline.config.hidden_size
+    products = 2.0 * examples * counts.target * width
+    return [
+        Pass("embeddings", "embedding", examples, is_shared=True, row_bytes=4 * width),
+        on_target("embeddings of the target", "embedding", counts),
+        Pass(stage, None, examples, host_flops=products, reads_embeddings=True),
+    ]
+
+
+def cosine_passes(outline: Outline, counts: Counts) -> list[Pass]:
+    """Those of a method on cosines of embeddings."""
+    return embedding_passes(outline, counts, counts.scored, "cosines")

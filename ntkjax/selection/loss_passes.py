@@ -21,7 +21,8 @@ from ntkjax.passes.loss_gradients import (
     loss_products,
     mean_loss_gradient,
 )
-from ntkjax.selection.problem import Advance, Problem
+from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
+from ntkjax.selection.problem import Advance, Outline, Problem
 
 
 def target_gradient(problem: Problem) -> HostTree:
@@ -106,3 +107,17 @@ def seeded_sketch(problem: Problem, use: str) -> Sketch:
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.start))
     key = jax.random.key(stream(problem.seed, use))
     return SKETCHES[options.kind](num_parameters, options.size, key)
+
+
+def product_passes(outline: Outline, counts: Counts) -> list[Pass]:
+    """What `target_gradient` and `candidate_products` cost."""
+    return [
+        on_target("gradient of the target", "loss gradient", counts),
+        over_candidates("scores", "loss product", counts, row_bytes=4),
+    ]
+
+
+def fisher_pass(outline: Outline, counts: Counts) -> Pass:
+    """What `candidates_fisher` costs."""
+    drawn = min(outline.options.fisher.examples, counts.scored)
+    return Pass("Fisher diagonal", "squared gradient", drawn)

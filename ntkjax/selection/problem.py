@@ -14,7 +14,9 @@ from jaxtyping import Float, Float64, Int32, Int64
 
 from ntkjax.data.examples import Example
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.models.config import DecoderConfig
 from ntkjax.models.language_model import LanguageModel
+from ntkjax.models.lora import LoraSettings
 from ntkjax.notation import Theta
 from ntkjax.passes.run_pass import Advance, Batching
 from ntkjax.selection.options import MethodOptions
@@ -128,22 +130,24 @@ class Snapshot:
     betas: tuple[float, float] = (0.9, 0.999)
 
 
-@dataclass(frozen=True, eq=False)
-class Prospect:
-    """What is known of a problem before any work: enough to refuse what cannot be.
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a problem before any weight is read.
+
+    It is enough to refuse what cannot be, and to say which passes there will be.
 
     Attributes:
-        model: The model.
+        config: The model's architecture.
+        lora: Where θ sits; None if θ is all weights.
         vocab_size: Rows of the head that stand for tokens; padded ones come after.
         options: Of all methods.
-        seed: Of random draws.
         has_moments: Whether a warm-up will give Adam's moments.
     """
 
-    model: LanguageModel
+    config: DecoderConfig
+    lora: LoraSettings | None
     vocab_size: int
     options: MethodOptions
-    seed: int
     has_moments: bool
 
 
@@ -187,11 +191,11 @@ class Problem:
         return self.snapshots[-1]
 
     @property
-    def prospect(self) -> Prospect:
+    def outline(self) -> Outline:
         """What was known of it before."""
-        has_moments = self.snapshot.second_moment is not None
-        return Prospect(
-            self.model, self.vocab_size, self.options, self.seed, has_moments
+        model, has_moments = self.model, self.snapshot.second_moment is not None
+        return Outline(
+            model.config, model.lora, self.vocab_size, self.options, has_moments
         )
 
     def limited_to(self, rows: Sequence[int]) -> "Problem":

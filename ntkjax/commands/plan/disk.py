@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ntkjax.commands.plan.costs.roofline import Layout
-from ntkjax.commands.plan.passes import Pass
 from ntkjax.commands.plan.selection import Selection
 from ntkjax.commands.plan.stages import Stage
+from ntkjax.selection.passes import Pass
 
 
 _RECORD_BYTES = 600

@@ -17,7 +17,7 @@ import numpy as np
 from ntkjax.commands.plan.costs.hardware import Hardware
 from ntkjax.commands.plan.costs.programs import PROGRAMS, STEP
 from ntkjax.commands.plan.costs.roofline import Rate
-from ntkjax.commands.plan.passes import Pass, passes_of
+from ntkjax.commands.plan.passes import passes_of
 from ntkjax.commands.plan.selection import Selection
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh, replicate
@@ -42,6 +42,7 @@ from ntkjax.passes.loss_gradients import (
 )
 from ntkjax.passes.run_pass import Batching
 from ntkjax.runs.model import DTYPES, prepare
+from ntkjax.selection.passes import Pass
 from ntkjax.training.loop import train_adapter
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from ntkjax.commands.plan.costs.programs import PROGRAMS, STEP, Batched, theta_bytes
 from ntkjax.commands.plan.costs.roofline import Layout
-from ntkjax.commands.plan.passes import Pass
 from ntkjax.commands.plan.selection import Selection
+from ntkjax.selection.passes import Pass
 
 
 @dataclass(frozen=True)

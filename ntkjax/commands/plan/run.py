@@ -27,6 +27,7 @@ from ntkjax.commands.plan.workload import (
 from ntkjax.commands.select.settings import check_select_settings, with_defaults
 from ntkjax.data.pool import open_pool
 from ntkjax.runs.model import resolve_lora
+from ntkjax.selection.methods.table import named_method
 from ntkjax.settings.template import template_options
 
 
@@ -88,7 +89,11 @@ def run_plan(settings: PlanSettings) -> PlanResult:
 
 
 def read_selection(settings: PlanSettings, folder: Path) -> Selection:
-    """What is selected: the model's sizes, and those of the files."""
+    """What is selected: the model's sizes, and those of the files.
+
+    Raises:
+        InputError: If a file or the method cannot be used; `select` says the same.
+    """
     is_lora = settings.parameters == "lora"
     lora = resolve_lora(settings.lora, settings.adapter) if is_lora else None
     cost = ModelCost(read_config(folder).decoder, lora, _dtype(settings, folder))
@@ -96,7 +101,10 @@ def read_selection(settings: PlanSettings, folder: Path) -> Selection:
     if has_tokenizer(folder):
         encode = text_encoder(folder, settings.max_length, template_options(settings))
         vocab_size = encode.vocab_size
-    return Selection(settings, cost, read_workload(settings, folder), vocab_size)
+    workload = read_workload(settings, folder)
+    selection = Selection(settings, cost, workload, vocab_size)
+    named_method(settings.method).check(selection.outline)
+    return selection
 
 
 def _dtype(settings: PlanSettings, folder: Path) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from ntkjax.commands.plan.costs.model_cost import ModelCost
 from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.plan.workload import Lengths, Workload
+from ntkjax.commands.select.problem import outline_of
 from ntkjax.commands.select.settings import SHORTLIST_FACTOR
 from ntkjax.commands.select.warmup import MOST_SNAPSHOTS
-from ntkjax.kernels.readout import UnreadReadout
-from ntkjax.models.language_model import head_obstacle
-from ntkjax.selection.methods.ntk import flagged_probes
+from ntkjax.selection.passes import Counts
+from ntkjax.selection.problem import Outline
 from ntkjax.training.settings import DEFAULT_EPOCHS
 
 
@@ -102,13 +102,21 @@ class Selection:
         return math.ceil(epochs / math.ceil(epochs / MOST_SNAPSHOTS))
 
     @property
-    def num_probes(self) -> int:
-        """Outputs s of the kernel of the method ntk.
+    def outline(self) -> Outline:
+        """What the method is asked for, as `select` asks it."""
+        return outline_of(
+            self.settings, self.cost.config, self.cost.lora, self.vocab_size
+        )
 
-        Raises:
-            InputError: If there is no such kernel, or it is not possible for the model.
-        """
-        config, lora = self.cost.config, self.cost.lora
-        obstacle = head_obstacle(config, lora)
-        readout = UnreadReadout(config.hidden_size, self.vocab_size, obstacle)
-        return flagged_probes(self.settings.kernel, readout)
+    @property
+    def counts(self) -> Counts:
+        """How many of everything the method has to do with."""
+        return Counts(
+            pool=self.workload.num_pool,
+            scored=self.scored,
+            target=self.workload.num_target,
+            chosen=self.budget,
+            snapshots=self.snapshots,
+            rows_per_shard=self.settings.rows_per_shard,
+            theta=self.cost.num_theta,
+        )

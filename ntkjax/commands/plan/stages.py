@@ -11,9 +11,9 @@ from ntkjax.commands.plan.costs.roofline import (
     device_time,
     mean_flops,
 )
-from ntkjax.commands.plan.passes import Pass
 from ntkjax.commands.plan.selection import Selection
 from ntkjax.commands.plan.workload import Lengths
+from ntkjax.selection.passes import Pass
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Clock:
     def _host_seconds(self, each: Pass) -> float:
         """Reading, tokenizing, storing and arithmetic of the host."""
         own = each.host_flops / self.host.float64_rate
-        own += each.examples * each.host_seconds
+        own += each.examples * each.hashed_texts * _HASHING
         if each.is_shared:
             mean = self.selection.workload.of(each.side).mean
             rows = each.examples * each.repeats / self.layout.num_teams
@@ -151,6 +151,10 @@ class Clock:
             width = 4 * self.selection.cost.config.hidden_size
             own += 2 * each.examples * width / self.host.read_rate
         return own
+
+
+_HASHING = 1.2e-4
+"""Seconds to hash a text's words and pairs of words: measured, 120 tokens a text."""
 
 
 def _host_stage(name: str, examples: int, seconds: float) -> Stage:

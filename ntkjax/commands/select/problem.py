@@ -4,21 +4,32 @@ from ntkjax.commands.select.choice import Choice
 from ntkjax.commands.select.inputs import Inputs
 from ntkjax.commands.select.pool_passes import PoolCandidates
 from ntkjax.commands.select.settings import SelectSettings, method_options
-from ntkjax.models.language_model import LanguageModel
+from ntkjax.models.config import DecoderConfig
+from ntkjax.models.lora import LoraSettings
 from ntkjax.passes.run_pass import Batching
 from ntkjax.runs.model import Prepared
-from ntkjax.selection.problem import Problem, Prospect, Snapshot
+from ntkjax.selection.problem import Outline, Problem, Snapshot
 
 
-def prospect_of(
-    settings: SelectSettings, model: LanguageModel, inputs: Inputs
-) -> Prospect:
-    """What is known before any work."""
-    return Prospect(
-        model,
-        inputs.encode.vocab_size,
+def outline_of(
+    settings: SelectSettings,
+    config: DecoderConfig,
+    lora: LoraSettings | None,
+    vocab_size: int,
+) -> Outline:
+    """What is known before any weight is read.
+
+    Args:
+        settings: Of the run.
+        config: The model's.
+        lora: The adapter's; None if θ is all weights.
+        vocab_size: Rows of the head that stand for tokens.
+    """
+    return Outline(
+        config,
+        lora,
+        vocab_size,
         method_options(settings),
-        settings.seed,
         has_moments=settings.warmup != "none",
     )
 

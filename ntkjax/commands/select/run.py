@@ -9,6 +9,7 @@ kept under `stages`, where other methods and budgets find it again.
 import hashlib
 from dataclasses import replace
 
+from ntkjax.checkpoints.families.table import read_config
 from ntkjax.checkpoints.loading import FoundModel
 from ntkjax.commands.select.choice import Choice
 from ntkjax.commands.select.facts import run_facts
@@ -16,7 +17,7 @@ from ntkjax.commands.select.inputs import Inputs, identify_selection, read_input
 from ntkjax.commands.select.job_notes import note_job
 from ntkjax.commands.select.outputs import publish_theta, write_parameters
 from ntkjax.commands.select.pool_passes import PoolCandidates, Stages
-from ntkjax.commands.select.problem import problem_of, prospect_of
+from ntkjax.commands.select.problem import outline_of, problem_of
 from ntkjax.commands.select.result import Selection, write_scores
 from ntkjax.commands.select.settings import (
     SHORTLIST_FACTOR,
@@ -78,9 +79,10 @@ def run_select(
     if before is not None:
         return before
     inputs = read_inputs(settings, found_model.folder)
-    prepared = _load(settings, lora, inputs)
     method = named_method(settings.method)
-    method.check(prospect_of(settings, prepared.model, inputs))
+    config = read_config(found_model.folder).decoder
+    method.check(outline_of(settings, config, lora, inputs.encode.vocab_size))
+    prepared = _load(settings, lora, inputs)
     team = Team(prepared.mesh) if processes.is_joined() else None
     part = _part(settings, team) if computes else NO_PART
     stages = _stages(settings, lora, run.inputs, part, team)

@@ -82,7 +82,7 @@ def validation_response(problem: Problem) -> Response:
             missing, or if a number is not finite.
     """
     options = problem.options.dualsft
-    check_response(options, has_moments=problem.prospect.has_moments)
+    check_response(options, has_moments=problem.outline.has_moments)
     curvature, curvature_decides = _curvature(problem)
     decides: dict[str, Any] = {"target": hash_of(problem.target_tokens)}
     if options.lambda_new != 1:

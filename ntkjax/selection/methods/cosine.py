@@ -22,7 +22,9 @@ from ntkjax.passes.loss_gradients import (
     loss_gradient_sum,
 )
 from ntkjax.selection.loss_passes import seeded_sketch
-from ntkjax.selection.problem import Advance, Problem, Scored
+from ntkjax.selection.methods.method import Method
+from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
+from ntkjax.selection.problem import Advance, Outline, Problem, Scored
 from ntkjax.selection.rows import unit_rows
 
 
@@ -82,3 +84,24 @@ def _features(
     examples = problem.candidates.read(positions)
     found = gradient_sketches(f, theta, examples, problem.batching, sketch)
     return unit_rows(found).astype(np.float32)
+
+
+def passes(outline: Outline, counts: Counts) -> list[Pass]:
+    """Norms and direction of the target, then products and norms of candidates."""
+    return [
+        on_target("norms of the target", "gradients", counts),
+        on_target("gradient of the target", "loss gradient", counts),
+        over_candidates("scores", "gradients", counts, row_bytes=8),
+    ]
+
+
+METHOD = Method(
+    "cosine",
+    "mean cosine of loss gradients with the target's",
+    score,
+    passes,
+    warmup="pool",
+    gives=("rankings", "features"),
+    feature_width=lambda outline: outline.options.sketch.size,
+    feature_program="sketch",
+)

@@ -19,7 +19,9 @@ from jaxtyping import Float64, Int64
 
 from ntkjax.data.examples import Example, text_of
 from ntkjax.math.seeds import stream
-from ntkjax.selection.problem import Problem, Scored
+from ntkjax.selection.methods.method import Method
+from ntkjax.selection.passes import Counts, Pass
+from ntkjax.selection.problem import Outline, Problem, Scored
 
 
 EPSILON = 1e-8
@@ -108,3 +110,17 @@ def _log_shares(
         for example in block:
             np.add.at(counts, buckets(example), 1)
     return np.log(counts / counts.sum() + EPSILON)
+
+
+def passes(outline: Outline, counts: Counts) -> list[Pass]:
+    """The words of every candidate, hashed twice: for all shares, then for each."""
+    return [Pass("hashes", None, counts.scored, hashed_texts=2)]
+
+
+METHOD = Method(
+    "dsir",
+    "DSIR: importance weights of hashed words and pairs of words",
+    score,
+    passes,
+    warmup="none",
+)

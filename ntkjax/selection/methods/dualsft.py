@@ -18,6 +18,7 @@ from jaxtyping import Float64
 from ntkjax.checkpoints.mask import Mask, count_kept
 from ntkjax.errors import InputError
 from ntkjax.math.trees import dot
+from ntkjax.models.language_model import split_model
 from ntkjax.passes.gradient_sums import HostTree
 from ntkjax.selection.dualsft.rescoring import Choice, Sides, alternate
 from ntkjax.selection.dualsft.response import (
@@ -26,9 +27,11 @@ from ntkjax.selection.dualsft.response import (
     second_order_facts,
     validation_response,
 )
-from ntkjax.selection.loss_passes import candidate_products
+from ntkjax.selection.loss_passes import candidate_products, fisher_pass
 from ntkjax.selection.masks import check_mask_budget, is_asked_for, mask_of
-from ntkjax.selection.problem import Problem, Prospect, Scored
+from ntkjax.selection.methods.method import Method
+from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
+from ntkjax.selection.problem import Outline, Problem, Scored
 
 
 def score(problem: Problem) -> Scored:
@@ -41,7 +44,7 @@ def score(problem: Problem) -> Scored:
     Raises:
         InputError: If the options ask for what cannot be, or a number is not finite.
     """
-    check(problem.prospect)
+    check(problem.outline)
     response = validation_response(problem)
     mean_gradient = candidates_gradient(problem)
 
@@ -78,12 +81,13 @@ def score(problem: Problem) -> Scored:
     return Scored(data.scores, facts=facts, parameters=kept, mask=parameters.mask)
 
 
-def check(prospect: Prospect) -> None:
+def check(outline: Outline) -> None:
     """Raises `InputError` for options that cannot be, before any work is done."""
-    options, mask = prospect.options.dualsft, prospect.options.mask
-    check_response(options, has_moments=prospect.has_moments)
+    options, mask = outline.options.dualsft, outline.options.mask
+    check_response(options, has_moments=outline.has_moments)
     if is_asked_for(mask):
-        check_mask_budget(prospect.model.theta_shapes, mask)
+        _, theta, _ = split_model(outline.config, outline.lora)
+        check_mask_budget({name: leaf.shape for name, leaf in theta.items()}, mask)
         return
     flag = None
     if options.order != "one-shot":
@@ -121,3 +125,47 @@ def _mask_hash(mask: Mask) -> str:
         total.update(name.encode())
         total.update(np.packbits(mask[name]).tobytes())
     return total.hexdigest()
+
+
+def passes(outline: Outline, counts: Counts) -> list[Pass]:
+    """Both sides of every round; Ḡ_S where an order or a round needs it."""
+    options, kept = outline.options.dualsft, 4 * counts.theta
+    found = [on_target("gradient of the target", "loss gradient", counts)]
+    if options.kappa and options.curvature == "fisher":
+        found.insert(0, fisher_pass(outline, counts))
+    if options.lambda_prior:
+        drawn = min(options.anchors, counts.scored)
+        found.append(Pass("confidence of anchors", "loss", drawn))
+        found.append(Pass("divergence at anchors", "divergence", drawn))
+    times = 1 + options.rounds
+    found.append(
+        over_candidates(
+            "gradient of the pool", "loss gradient", counts, shard_bytes=kept
+        )
+    )
+    found.append(
+        over_candidates("scores", "loss product", counts, repeats=times, row_bytes=4)
+    )
+    if options.order != "one-shot" or options.rounds:
+        found.append(
+            Pass(
+                "gradient of the chosen",
+                "loss gradient",
+                counts.chosen,
+                is_shared=True,
+                repeats=times,
+                shard_bytes=kept,
+            )
+        )
+    return found
+
+
+METHOD = Method(
+    "dualsft",
+    "DualSFT: rows of the gradient interaction matrix; a mask, too",
+    score,
+    passes,
+    check=check,
+    warmup="pool",
+    gives=(),
+)

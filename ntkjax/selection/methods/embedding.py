@@ -1,6 +1,7 @@
 """Embedding similarity: score(x) = (1/n) Σ_i cos(h̄(d_i), h̄(x))."""
 
-from ntkjax.selection.embedding_pass import embedded
+from ntkjax.selection.embedding_pass import cosine_passes, embedded
+from ntkjax.selection.methods.method import Method
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -19,3 +20,13 @@ def score(problem: Problem) -> Scored:
         features=found.features,
         facts={"pooling": pooling},
     )
+
+
+METHOD = Method(
+    "embedding",
+    "mean cosine of embeddings with the target",
+    score,
+    cosine_passes,
+    warmup="none",
+    gives=("rankings", "features"),
+)

@@ -16,8 +16,11 @@ from ntkjax.passes.loss_gradients import hash_of
 from ntkjax.selection.loss_passes import (
     candidate_products,
     candidates_fisher,
+    fisher_pass,
+    product_passes,
     target_gradient,
 )
+from ntkjax.selection.methods.method import Method
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -67,3 +70,15 @@ def preconditioned(gradient: HostTree, fisher: HostTree, damping: float) -> Host
             "not fit into float32; expected a higher damping."
         )
     return direction
+
+
+METHOD = Method(
+    "fisher",
+    "the same inner product, divided by the Fisher diagonal",
+    score,
+    lambda outline, counts: [
+        fisher_pass(outline, counts),
+        *product_passes(outline, counts),
+    ],
+    warmup="pool",
+)

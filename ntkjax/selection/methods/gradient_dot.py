@@ -8,7 +8,12 @@ To first order a step −η ∇ℓ(x) lowers the target's mean loss by η · sco
 
 from ntkjax.math.trees import norm
 from ntkjax.passes.loss_gradients import hash_of
-from ntkjax.selection.loss_passes import candidate_products, target_gradient
+from ntkjax.selection.loss_passes import (
+    candidate_products,
+    product_passes,
+    target_gradient,
+)
+from ntkjax.selection.methods.method import Method
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -22,3 +27,12 @@ def score(problem: Problem) -> Scored:
     decides = {"target": hash_of(problem.target_tokens)}
     scores = candidate_products(problem, direction, decides)
     return Scored(scores, facts={"target_gradient_norm": norm(direction)})
+
+
+METHOD = Method(
+    "gradient-dot",
+    "inner product of loss gradients with the target's mean",
+    score,
+    product_passes,
+    warmup="pool",
+)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 
 from ntkjax.math.seeds import stream
+from ntkjax.selection.methods.method import Method, no_passes
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -61,3 +62,12 @@ def log_weights(
         shares.append((counts + 1 / len(counts)) / (len(places) + 1))
     target_share, candidate_share = shares
     return np.log(target_share / candidate_share)[bins]
+
+
+METHOD = Method(
+    "length-matched",
+    "a random draw whose lengths are those of the target",
+    score,
+    no_passes,
+    warmup="none",
+)

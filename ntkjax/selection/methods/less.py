@@ -27,8 +27,10 @@ from ntkjax.passes.gradient_sketches import (
     gradient_sketches,
 )
 from ntkjax.selection.loss_passes import seeded_sketch
+from ntkjax.selection.methods.method import Method
 from ntkjax.selection.options import LessOptions
-from ntkjax.selection.problem import Columns, Problem, Prospect, Scored, Snapshot
+from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
+from ntkjax.selection.problem import Columns, Outline, Problem, Scored, Snapshot
 from ntkjax.selection.ranking import ranking
 from ntkjax.selection.rows import rows_at, unit_rows
 
@@ -37,9 +39,9 @@ EPSILON = 1e-8
 """Of the Adam update, as in the code of LESS."""
 
 
-def check(prospect: Prospect) -> None:
+def check(outline: Outline) -> None:
     """Raises `InputError` if Adam's moments are needed and will be missing."""
-    if prospect.options.less.gradient == "adam" and not prospect.has_moments:
+    if outline.options.less.gradient == "adam" and not outline.has_moments:
         raise _no_moments()
 
 
@@ -202,3 +204,25 @@ def _facts(problem: Problem, weights: Float64[np.ndarray, " t"]) -> dict[str, An
         "gradient": _gradient(problem.options.less),
         "sketch": {"kind": sketch.kind, "size": sketch.size},
     }
+
+
+def passes(outline: Outline, counts: Counts) -> list[Pass]:
+    """Sketches of both sides at every snapshot."""
+    times, width = counts.snapshots, 4 * outline.options.sketch.size
+    return [
+        on_target("sketches of the target", "sketch", counts, repeats=times),
+        over_candidates("sketches", "sketch", counts, repeats=times, row_bytes=width),
+    ]
+
+
+METHOD = Method(
+    "less",
+    "LESS: cosine of Adam updates along the warm-up, best sub-task",
+    score,
+    passes,
+    check=check,
+    uses_groups=True,
+    warmup="pool",
+    gives=("rankings", "features"),
+    feature_width=lambda outline: outline.options.sketch.size,
+)

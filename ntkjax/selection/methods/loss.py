@@ -11,7 +11,9 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
 from ntkjax.outputs.loss import Loss
 from ntkjax.passes.loss_gradients import losses
-from ntkjax.selection.problem import Advance, Problem, Scored
+from ntkjax.selection.methods.method import Method
+from ntkjax.selection.passes import Counts, Pass, over_candidates
+from ntkjax.selection.problem import Advance, Outline, Problem, Scored
 
 
 def score(problem: Problem) -> Scored:
@@ -32,3 +34,11 @@ def score(problem: Problem) -> Scored:
     found = problem.candidates.compute("losses", decides, compute).column("loss")
     scores = found.astype(np.float64)
     return Scored(scores, facts={"mean_loss": float(scores.mean())})
+
+
+def passes(outline: Outline, counts: Counts) -> list[Pass]:
+    """The losses of the candidates."""
+    return [over_candidates("scores", "loss", counts, row_bytes=4)]
+
+
+METHOD = Method("loss", "the highest loss", score, passes, warmup="none", gives=())

@@ -4,27 +4,21 @@
 that of the batches.
 """
 
+import math
+
 import numpy as np
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError
-from ntkjax.kernels.probe_kernel import ProbeKernel
-from ntkjax.kernels.readout import (
-    AnyReadout,
-    Readout,
-    read_readout,
-    readout_function,
-)
+from ntkjax.kernels.readout import UnreadReadout, read_readout, readout_function
 from ntkjax.kernels.table import named_kernel, num_probes
 from ntkjax.math.seeds import stream
-from ntkjax.passes.kernel_scores import domain_scorer
+from ntkjax.models.language_model import head_obstacle
+from ntkjax.passes.kernel_scores import MOST_BYTES, domain_scorer
 from ntkjax.passes.loss_gradients import hash_of
-from ntkjax.selection.problem import Advance, Problem, Prospect, Scored
-
-
-def check(prospect: Prospect) -> None:
-    """Raises `InputError` if the kernel is not possible for the model."""
-    _kernel(prospect)
+from ntkjax.selection.methods.method import Method
+from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
+from ntkjax.selection.problem import Advance, Outline, Problem, Scored
 
 
 def score(problem: Problem) -> Scored:
@@ -33,7 +27,9 @@ def score(problem: Problem) -> Scored:
     Raises:
         InputError: If the kernel is not possible, or a number is not finite.
     """
-    kernel, readout = _kernel(problem.prospect)
+    check(problem.outline)
+    readout, seed = read_readout(problem.model, problem.vocab_size), problem.seed
+    kernel = named_kernel(problem.options.kernel, readout, stream(seed, "probes"))
     base = readout_function(problem.model, readout)
     batching = problem.batching
     scorer = domain_scorer(
@@ -63,26 +59,61 @@ def score(problem: Problem) -> Scored:
     return Scored(found.column("score").astype(np.float64), facts=facts)
 
 
-def _kernel(prospect: Prospect) -> tuple[ProbeKernel, Readout]:
-    if prospect.model.lora is None:
+def check(outline: Outline) -> None:
+    """Raises `InputError` if the kernel is not possible for the model."""
+    count_probes(outline)
+
+
+def count_probes(outline: Outline) -> int:
+    """S of the kernel of `--kernel`.
+
+    A head is taken to have full rank: one that has not may lack an eigenpair, which is
+    refused when it is read.
+
+    Raises:
+        InputError: If there is no such kernel, or it is not possible for the model.
+    """
+    config, lora, name = outline.config, outline.lora, outline.options.kernel
+    if lora is None:
         raise InputError(
             "--method ntk: kernels of a model whose head is trained need a gradient "
             "for each entry of the vocabulary; use --parameters lora."
         )
-    name = prospect.options.kernel
-    readout = read_readout(prospect.model, prospect.vocab_size)
-    flagged_probes(name, readout)
-    return named_kernel(name, readout, stream(prospect.seed, "probes")), readout
-
-
-def flagged_probes(name: str, readout: AnyReadout) -> int:
-    """How many probes the kernel of `--kernel` has; the readout may be unread.
-
-    Raises:
-        InputError: If there is no such kernel, or it is not possible for the readout.
-    """
+    obstacle = head_obstacle(config, lora)
+    readout = UnreadReadout(config.hidden_size, outline.vocab_size, obstacle)
     try:
         return num_probes(name, readout)
     except InputError as error:
         reason = str(error).removeprefix("--kernels: ")
         raise InputError(f"--kernel {name}: {reason}") from error
+
+
+def passes(outline: Outline, counts: Counts) -> list[Pass]:
+    """The target's directions in blocks: where there are several, for every shard."""
+    probes = count_probes(outline)
+    size = max(1, min(probes, MOST_BYTES // (4 * counts.theta)))
+    blocks = math.ceil(probes / size)
+    shards = math.ceil(counts.scored / counts.rows_per_shard)
+    again = 1 if blocks == 1 else blocks * shards
+    directions = on_target(
+        "directions of the target",
+        "kernel direction",
+        counts,
+        outputs=size,
+        repeats=again,
+    )
+    scores = over_candidates(
+        "scores", "kernel score", counts, outputs=size, repeats=blocks, row_bytes=4
+    )
+    return [directions, scores]
+
+
+METHOD = Method(
+    "ntk",
+    "NTK-Selector: tangent kernel with the target, after a vote",
+    score,
+    passes,
+    check=check,
+    warmup="target",
+    shortlist="vote",
+)

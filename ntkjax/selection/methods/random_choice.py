@@ -3,6 +3,7 @@
 import numpy as np
 
 from ntkjax.math.seeds import stream
+from ntkjax.selection.methods.method import Method, no_passes
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -10,3 +11,6 @@ def score(problem: Problem) -> Scored:
     """Uniform numbers in [0, 1) that depend on seed and position alone. Cost: none."""
     rng = np.random.default_rng(stream(problem.seed, "random choice"))
     return Scored(rng.random(len(problem.candidates)))
+
+
+METHOD = Method("random", "a random draw", score, no_passes, warmup="none", gives=())

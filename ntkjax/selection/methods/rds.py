@@ -9,7 +9,8 @@ to x as the nearest of its examples.
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from ntkjax.selection.embedding_pass import embedded
+from ntkjax.selection.embedding_pass import cosine_passes, embedded
+from ntkjax.selection.methods.method import Method
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -72,3 +73,16 @@ class _Nearest:
         self._values = np.take_along_axis(values, order, axis=1)
         self.rows = np.take_along_axis(rows, order, axis=1)
         self._num_seen += count
+
+
+METHOD = Method(
+    "rds",
+    "RDS+: weighted embeddings, each target example in turn",
+    score,
+    cosine_passes,
+    warmup="none",
+    picker="round-robin",
+    gives=("rankings", "features"),
+    ranks_itself=True,
+    uses_groups=True,
+)

@@ -1,6 +1,7 @@
 """The reverse nearest-neighbor vote alone: NTK-Selector's first stage as a method."""
 
-from ntkjax.selection.embedding_pass import embedded
+from ntkjax.selection.embedding_pass import cosine_passes, embedded
+from ntkjax.selection.methods.method import Method
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -25,3 +26,13 @@ def score(problem: Problem) -> Scored:
         features=found.features,
         facts={"pooling": pooling, "neighbors": num_neighbors},
     )
+
+
+METHOD = Method(
+    "vote",
+    "votes of the target's nearest neighbors by embedding",
+    score,
+    cosine_passes,
+    warmup="none",
+    gives=("rankings", "features"),
+)

@@ -73,12 +73,24 @@ def test_less_looks_at_every_snapshot():
 
 def test_directions_that_do_not_fit_are_computed_for_every_shard(monkeypatch):
     theta = 4 * small_selection().cost.num_theta
-    monkeypatch.setattr("ntkjax.commands.plan.passes.MOST_BYTES", 5 * theta)
+    monkeypatch.setattr("ntkjax.selection.methods.ntk.MOST_BYTES", 5 * theta)
     passes = passes_of(small_selection(kernel="random_12", rows_per_shard=10))
     found = {each.stage: each for each in passes}
     directions, scores = found["directions of the target"], found["scores"]
     assert (directions.outputs, directions.repeats) == (5, 3 * 4)  # blocks, shards
     assert (scores.outputs, scores.repeats) == (5, 3)
+
+
+def test_a_method_on_embeddings_computes_those_of_a_shortlist_once_more():
+    passes = passes_of(small_selection(method="embedding", shortlist="vote"))
+    found = [(each.stage, each.examples) for each in passes if each.is_shared]
+    assert found == [("embeddings", 100), ("embeddings", 40)]
+
+
+def test_one_shot_does_not_look_at_the_chosen():
+    assert "gradient of the chosen" not in names(method="dualsft")
+    first = DualsftOptions(order="data-first")
+    assert "gradient of the chosen" in names(method="dualsft", dualsft=first)
 
 
 def test_facility_location_needs_features():
@@ -88,5 +100,5 @@ def test_facility_location_needs_features():
 
 
 def test_kernels_need_an_adapter():
-    with pytest.raises(InputError, match="--method ntk: needs --parameters lora"):
+    with pytest.raises(InputError, match=r"--method ntk: .*use --parameters lora"):
         passes_of(small_selection(lora=None, parameters="full"))

@@ -10,10 +10,14 @@ from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.select.run import run_select
 from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.errors import InputError
+from ntkjax.runs.model import LoraOptions
+from ntkjax.selection.methods.table import METHODS
+from ntkjax.selection.options import DualsftOptions, LessOptions, MaskOptions
 from ntkjax.store.results import read_result, result_from, write_result
 from ntkjax.store.run_directory import plain_values
 from ntkjax.training.settings import TrainingSettings
 from tests.commands.plan.problem import small_settings
+from tests.commands.select.problem import settings_of, write_problem
 
 
 LLAMA = pathlib.Path(__file__).parents[3] / "examples" / "configs" / "llama-3-8b"
@@ -56,6 +60,58 @@ def test_slips_end_in_one_line(changes, message):
     with pytest.raises(InputError, match=message) as caught:
         run_plan(small_settings(model=str(LLAMA), **changes))
     assert "\n" not in str(caught.value)
+
+
+ODD = (
+    {},
+    {"warmup": "target"},
+    {"parameters": "full"},
+    {"kernel": "exact"},
+    {"kernel": "spectral_99"},
+    {"kernel": "centered_summed"},
+    {"less": LessOptions("sgd")},
+    {"dualsft": DualsftOptions(kappa=0.0)},
+    {"dualsft": DualsftOptions(kappa=0.0, order="data-first")},
+    {"dualsft": DualsftOptions(lambda_new=0.0, lambda_prior=0.0)},
+    {"dualsft": DualsftOptions(kappa=0.0), "mask": MaskOptions(budget=10**9)},
+    {"lora": LoraOptions(targets=("lm_head",)), "kernel": "spectral_4"},
+    {"lora": LoraOptions(targets=("nothing",))},
+    {"picker": "facility-location"},
+)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_plan_refuses_what_select_refuses_before_it_reads_weights(
+    method, world, monkeypatch
+):
+    write_problem(world)
+    monkeypatch.setattr("ntkjax.commands.select.run._load", _loads)
+    differing = []
+    for changes in ODD:
+        settings = settings_of(world, adapter=None, method=method, **changes)
+        by_select = _refusal(run_select, settings)
+        by_plan = _refusal(run_plan, PlanSettings(**vars(settings)))
+        if by_select != by_plan:
+            differing.append((changes, by_select, by_plan))
+    assert not differing
+
+
+class _Loaded(Exception):
+    """Nothing was refused."""
+
+
+def _loads(*args):
+    raise _Loaded
+
+
+def _refusal(run, settings) -> str | None:
+    try:
+        run(settings)
+    except InputError as error:
+        return str(error)
+    except _Loaded:
+        return None
+    return None
 
 
 def test_a_model_without_a_config_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from ntkjax.kernels.readout import read_readout
 from ntkjax.kernels.table import KERNELS, named_kernel
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings
 from ntkjax.runs.model import LoraOptions
-from ntkjax.selection.methods.ntk import flagged_probes
+from ntkjax.selection.methods.ntk import count_probes
 from ntkjax.training.settings import TrainingSettings
 from tests.commands.plan.problem import small_selection, small_settings
 from tests.golden.parity import folders
@@ -33,7 +33,7 @@ FOLDERS = [folder for paths in folders().values() for folder in paths]
     ],
 )
 def test_kernels_have_so_many_probes(kernel, probes):
-    assert small_selection(kernel=kernel).num_probes == probes
+    assert count_probes(small_selection(kernel=kernel).outline) == probes
 
 
 TARGETS = (
@@ -68,22 +68,21 @@ def said(function, *args):
 def test_plan_counts_and_refuses_as_the_kernels_of_select_do(folder, targets):
     """For every family, kernel and place of θ; a tied head has no lm_head to adapt."""
     settings = small_settings(lora=LoraOptions(rank=2, targets=targets))
-    planned = read_selection(settings, folder)
     model = said(load_model, folder, LoraSettings(rank=2, targets=targets))
+    planned = said(read_selection, settings, folder)
     if isinstance(model, str):
-        assert said(lambda: planned.num_probes) == model
+        assert planned == model
         return
     readout = read_readout(model)
     found = {
         name: (
-            said(lambda own: own.num_probes, replace(planned, settings=changed)),
-            said(flagged_probes, name, readout),
+            said(count_probes, replace(planned, settings=changed).outline),
             said(lambda name: named_kernel(name, readout, 0).num_outputs, name),
         )
         for name in kernel_names()
         for changed in [replace(settings, kernel=name)]
     }
-    assert {name: three for name, three in found.items() if len(set(three)) > 1} == {}
+    assert {name: both for name, both in found.items() if len(set(both)) > 1} == {}
 
 
 def test_the_shortlist_is_four_times_the_budget():

@@ -7,7 +7,7 @@ import pytest
 
 from ntkjax.commands.select.inputs import read_inputs
 from ntkjax.commands.select.pool_passes import PoolCandidates, Stages
-from ntkjax.commands.select.problem import problem_of, prospect_of
+from ntkjax.commands.select.problem import outline_of, problem_of
 from ntkjax.commands.select.warmup import no_warm_up
 from ntkjax.models.lora import LoraSettings
 from ntkjax.runs.model import prepare
@@ -17,7 +17,7 @@ from tests.commands.world import write_records
 
 @pytest.fixture
 def problem(world, tmp_path):
-    """Function (groups, changes) \u21a6 prospect and problem."""
+    """Function (groups, changes) \u21a6 outline and problem."""
     write_problem(world)
     path = world.root / "target.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()]
@@ -35,18 +35,20 @@ def problem(world, tmp_path):
         candidates = PoolCandidates(inputs.pool, inputs.encode, stages, {})
         model, theta = prepared.model, prepared.theta
         snapshots = (no_warm_up(theta),)
-        prospect = prospect_of(settings, model, inputs)
-        return prospect, problem_of(settings, prepared, snapshots, inputs, candidates)
+        outline = outline_of(
+            settings, model.config, model.lora, inputs.encode.vocab_size
+        )
+        return outline, problem_of(settings, prepared, snapshots, inputs, candidates)
 
     return problem
 
 
 def test_settings_arrive(problem):
-    prospect, found = problem(pooling="last", length_normalize=False, seed=5)
+    outline, found = problem(pooling="last", length_normalize=False, seed=5)
     assert (found.batching.pooling, found.batching.length_normalize) == ("last", False)
     assert (found.seed, found.about()) == (5, 4)
-    assert prospect.options == found.options
-    assert not prospect.has_moments
+    assert outline.options == found.options
+    assert not outline.has_moments
     assert problem(warmup="pool")[0].has_moments
     assert found.pick(np.arange(41.0)).tolist() == [40, 39, 38, 37]
 

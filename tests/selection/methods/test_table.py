@@ -39,7 +39,7 @@ def test_methods_keep_their_word(name):
     options = MethodOptions(sketch=SketchOptions(64))
     problem = small_problem(moments=True, options=options)
     method = METHODS[name]
-    method.check(problem.prospect)
+    method.check(problem.outline)
     found = method.score(problem)
     k = len(problem.candidates)
     assert found.scores.shape == (k,)
