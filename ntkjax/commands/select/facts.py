@@ -16,6 +16,7 @@ from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.math.ranking import spearman
 from ntkjax.runs import environment
 from ntkjax.selection.agreement import Agreement, agreement
+from ntkjax.selection.methods.table import named_method
 from ntkjax.selection.problem import Scored
 from ntkjax.selection.result import Budget, NumCut, SelectionResult, StepLoss, WarmUp
 
@@ -38,6 +39,7 @@ def run_facts(
         history: Losses of the warm-up.
         candidates: The whole pool.
     """
+    method = named_method(settings.method)
     is_voted = found.votes is not None
     neighbors = settings.neighbors or Choice(settings, candidates).about()
     lengths = found.tokens[found.scored].astype(np.float64)
@@ -49,7 +51,7 @@ def run_facts(
         picker=settings.picker or "top",
         reverse=settings.reverse,
         parameters=settings.parameters,
-        kernel=settings.kernel if settings.method == "ntk" else None,
+        kernel=settings.kernel if "kernel" in method.flags else None,
         method_facts=scored.facts,
         num_target=len(inputs.examples),
         num_aim=len(inputs.aim),

@@ -43,7 +43,7 @@ class Inputs:
         folder: The model's folder.
         encode: Examples to tokens.
         examples: The domain.
-        aim: What the method looks at: the domain; for dualsft its validation examples.
+        aim: What the method looks at: the domain, or validation examples.
         warmup: What the warm-up trains on, tokenized; nothing without a warm-up.
         pool: The candidates, on disk.
         holdout: Evaluation examples; None where no file was given.
@@ -77,7 +77,7 @@ def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
         )
     if settings.quotas:
         _check_quotas(settings, pool)
-    if settings.method == "dualsft":
+    if named_method(settings.method).is_disjoint:
         _refuse_overlap(aim, pool)
     warmup = _warmup_examples(settings, rest, pool)
     holdout = read_examples(settings.holdout) if settings.holdout else None
@@ -129,7 +129,7 @@ def _aim(
     settings: SelectSettings, examples: list[Example]
 ) -> tuple[list[Example], list[Example]]:
     """What the method looks at, and what is left of the domain for a warm-up."""
-    if settings.method != "dualsft":
+    if not named_method(settings.method).validates:
         return examples, examples
     if settings.validation:
         return read_examples(settings.validation), examples

@@ -248,20 +248,15 @@ def _check_shortlist_size(settings: SelectSettings) -> None:
         )
 
 
+_FLAGS = {
+    flag: {"method": tuple(m.name for m in METHODS.values() if flag in m.flags)}
+    for method in METHODS.values()
+    for flag in method.flags
+}
 _COUNTS_WITH = {
-    "kernel": {"method": ("ntk",)},
-    "pooling": {"method": ("ntk",)},
-    "length_normalize": {"method": ("ntk",)},
-    "less": {"method": ("less",)},
-    "sketch": {"method": ("less", "cosine")},
-    "fisher": {"method": ("fisher", "dualsft")},
-    "dsir": {"method": ("dsir",)},
-    "dualsft": {"method": ("dualsft",)},
-    "mask": {"method": ("dualsft",)},
-    "validation": {"method": ("dualsft",)},
-    "validation_share": {"method": ("dualsft",)},
-    "embedding": {"method": ("embedding", "vote"), "shortlist": ("vote",)},
-    "neighbors": {"method": ("vote",), "shortlist": ("vote",)},
+    **_FLAGS,
+    "embedding": {**_FLAGS["embedding"], "shortlist": ("vote",)},
+    "neighbors": {**_FLAGS["neighbors"], "shortlist": ("vote",)},
     "shortlist_size": {"picker": ("facility-location",), "shortlist": ("vote",)},
     "quotas": {"picker": ("quota",)},
     "warmup_share": {"warmup": ("pool",)},

@@ -3,76 +3,16 @@
 Facts that are not known here are shown by their names, so that none is lost.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ntkjax.reports.numbers import (
-    error_text,
-    percent_text,
-    score_text,
-    whole_text,
-)
+from ntkjax.reports.numbers import score_text, whole_text
+from ntkjax.selection.methods.table import METHODS
 from ntkjax.selection.result import SelectionResult
 
 
 NOTHING = "–"
-
-LABELS = {
-    "kernel": "kernel",
-    "probes": "probes: gradients per example",
-    "readout": "where kernels act: through a linear head, or why on the logits",
-    "padded_rows": "padded rows of the head left out",
-    "order": "order of both sides",
-    "validation_examples": "validation examples",
-    "num_chosen": "examples chosen",
-    "mask_parameters": "parameters that the mask keeps",
-    "num_parameters": "parameters in all",
-    "I1": "I1, predicted fall to first order",
-    "I2": "I2, predicted fall to second order",
-    "completeness.rows": "mean of the examples' scores",
-    "completeness.columns": "sum of û⊙Ḡ over the parameters",
-    "completeness.difference": "difference of these two",
-    "first_order_norm": "length of v, the first-order term",
-    "second_order_norm": "length of κ c⊙Ḡ, the second-order term",
-    "second_to_first": "second-order term over first-order term",
-    "new_gradient_norm": "length of the validation gradient",
-    "prior_gradient_norm": "length of the divergence gradient",
-    "mean_gradient_norm": "length of Ḡ, the candidates' mean gradient",
-    "lambda_new": "λ of the validation gradient",
-    "lambda_prior": "λ of the divergence gradient",
-    "kappa": "κ",
-    "curvature": "curvature c",
-    "anchors": "anchors of the divergence",
-    "mean_confidence": "mean confidence in the anchors",
-    "checkpoints": "checkpoints of the warm-up",
-    "learning_rate_weights": "weights of the checkpoints",
-    "gradient.kind": "a candidate's gradient",
-    "gradient.epsilon_inside_root": "ε inside the root of the Adam update",
-    "gradient.bias_correction": "bias correction of Adam's moments",
-    "sketch.kind": "sketch",
-    "sketch.size": "numbers in a sketch",
-    "pooling": "tokens that an embedding averages",
-    "neighbors": "neighbors that a target example votes for",
-    "queries": "queries that take turns",
-    "num_queries": "number of queries",
-    "buckets": "hash buckets",
-    "sample": "drawn in proportion to the weights",
-    "log_weight_mean": "mean log weight",
-    "log_weight_std": "standard deviation of the log weights",
-    "target_gradient_norm": "length of the target's mean gradient",
-    "zero_gradients": "candidates whose gradient is zero",
-    "fisher_examples": "candidates in the Fisher diagonal",
-    "damping": "damping, in units of the diagonal's mean",
-    "mean_loss": "mean loss of the candidates",
-    "edges": "last length of each bin, in tokens",
-    "target_mean_tokens": "mean tokens of the target",
-    "candidates_mean_tokens": "mean tokens of the candidates",
-    "rounds": "Both sides in turn, round by round",
-    "round": "round",
-    "jaccard_data": "Jaccard of the examples",
-    "jaccard_parameters": "Jaccard of the parameters",
-}
-"""Labels by key, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
@@ -90,33 +30,12 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def method_finding(result: SelectionResult) -> str | None:
-    """What the facts come to, in words; None where there is nothing to add."""
-    if result.method != "dualsft":
-        return None
-    facts = result.method_facts
-    kept, total = facts["mask_parameters"], facts["num_parameters"]
-    mask = f"No mask of the {whole_text(total)} parameters was asked for."
-    if kept is not None:
-        mask = (
-            f"The mask keeps {whole_text(kept)} of {whole_text(total)} parameters "
-            f"({percent_text(kept / total)})."
-        )
-    ratio = facts["second_to_first"]
-    if not facts["kappa"] or ratio is None:
-        return mask
-    return (
-        f"{mask} The second-order term is {error_text(ratio)} times as long as the "
-        "first-order one."
-    )
-
-
 def method_facts(result: SelectionResult) -> list[tuple[str, str]]:
     """Labels and values, those with known labels first."""
-    items = _flat(result.method_facts)
+    items, labels = _flat(result.method_facts), _labels(result)
     return [
-        (LABELS.get(name, name), _text(items[name]))
-        for name in _ordered(items)
+        (labels.get(name, name), _text(items[name]))
+        for name in _ordered(items, labels)
         if not _is_table(items[name])
     ]
 
@@ -127,25 +46,26 @@ def method_tables(result: SelectionResult) -> list[Table]:
     Of `rounds` only more than one is a table: the facts beside it hold the last one's
     numbers.
     """
-    items = _flat(result.method_facts)
-    names = [name for name in _ordered(items) if _is_table(items[name])]
+    items, labels = _flat(result.method_facts), _labels(result)
+    names = [name for name in _ordered(items, labels) if _is_table(items[name])]
     return [
-        _table(LABELS.get(name, name), items[name])
+        _table(name, items[name], labels)
         for name in names
         if name != "rounds" or len(items[name]) > 1
     ]
 
 
-def _table(title: str, records: list[dict]) -> Table:
+def _labels(result: SelectionResult) -> Mapping[str, str]:
+    """Those of the method, by key, in the order in which they are shown."""
+    return METHODS[result.method].words.labels
+
+
+def _table(name: str, records: list[dict], labels: Mapping[str, str]) -> Table:
     columns = list(dict.fromkeys(key for record in records for key in record))
-    header = tuple(_column_label(key) for key in columns)
+    # Without what follows a comma, which a narrow column has no room for.
+    header = tuple(labels.get(key, key).partition(",")[0] for key in columns)
     rows = tuple(tuple(_text(r.get(key)) for key in columns) for r in records)
-    return Table(title, header, rows)
-
-
-def _column_label(key: str) -> str:
-    """The label without what follows a comma, which a narrow column has no room for."""
-    return LABELS.get(key, key).partition(",")[0]
+    return Table(labels.get(name, name), header, rows)
 
 
 def _flat(facts: dict, prefix: str = "") -> dict[str, Any]:
@@ -157,9 +77,9 @@ def _flat(facts: dict, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _ordered(items: dict[str, Any]) -> list[str]:
-    known = [name for name in LABELS if name in items]
-    return known + [name for name in items if name not in LABELS]
+def _ordered(items: dict[str, Any], labels: Mapping[str, str]) -> list[str]:
+    known = [name for name in labels if name in items]
+    return known + [name for name in items if name not in labels]
 
 
 def _is_table(value: Any) -> bool:

@@ -10,6 +10,7 @@ from ntkjax.reports.numbers import (
     whole_text,
 )
 from ntkjax.reports.selection.words import count_noun, score_words
+from ntkjax.selection.methods.table import METHODS
 from ntkjax.selection.result import Repeats, SelectionResult
 
 
@@ -121,7 +122,7 @@ def duplicates_finding(record: Repeats | None, what: str) -> str:
 
 def _purpose(result: SelectionResult) -> str:
     """What the examples were chosen for."""
-    if result.method == "dualsft":
+    if METHODS[result.method].validates:
         return f"for {count_noun(result.num_aim, 'validation example')}"
     relation = "for a" if _reads_target(result) else "without regard to the"
     target = count_noun(result.num_target, "target example")
@@ -129,8 +130,9 @@ def _purpose(result: SelectionResult) -> str:
 
 
 def _unused(result: SelectionResult) -> str:
-    """How many target examples nothing looked at: dualsft leaves out what it must."""
-    if result.method != "dualsft" or result.warmup.kind == "target":
+    """How many target examples nothing looked at, if there is validation."""
+    validates = METHODS[result.method].validates
+    if not validates or result.warmup.kind == "target":
         return ""
     number = result.num_target
     if not result.validation:

@@ -4,11 +4,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from ntkjax.reports.selection.facts import (
-    method_facts,
-    method_finding,
-    method_tables,
-)
+from ntkjax.reports.selection.facts import method_facts, method_tables
 from ntkjax.reports.selection.findings import (
     agreement_findings,
     duplicates_finding,
@@ -25,7 +21,7 @@ from ntkjax.reports.selection.plots import (
     votes_figure,
 )
 from ntkjax.reports.selection.tables import composition, source_ratio
-from ntkjax.reports.selection.words import score_words
+from ntkjax.reports.selection.words import glossary, method_finding, score_words
 from ntkjax.reports.templates import render
 from ntkjax.selection.result import Duplicates, RankedText, SelectionResult
 
@@ -58,6 +54,7 @@ def selection_page(result: SelectionResult) -> str:
         method_facts=method_facts(result),
         method_tables=method_tables(result),
         definition=score_words(result).definition,
+        glossary=glossary(result),
         rank=rank_finding(result),
         groups=_text_groups(result),
         duplicates=_duplicate_groups(result.duplicates),

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from ntkjax.reports.numbers import percent_text, ratio_text, whole_text
 from ntkjax.reports.plain_text import one_line, visible
-from ntkjax.reports.selection.facts import method_finding
 from ntkjax.reports.selection.findings import (
     agreement_findings,
     length_finding,
@@ -17,6 +16,7 @@ from ntkjax.reports.selection.findings import (
     warmup_finding,
     warnings,
 )
+from ntkjax.reports.selection.words import method_finding
 from ntkjax.selection.result import SelectionResult, SourceCounts
 
 

@@ -22,7 +22,7 @@ from ntkjax.passes.loss_gradients import (
     loss_gradient_sum,
 )
 from ntkjax.selection.loss_passes import seeded_sketch
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
 from ntkjax.selection.problem import Advance, Outline, Problem, Scored
 from ntkjax.selection.rows import unit_rows
@@ -100,6 +100,15 @@ METHOD = Method(
     "mean cosine of loss gradients with the target's",
     score,
     passes,
+    words=Words(
+        "mean cosine of their loss gradient with those of the target examples",
+        "The cosine of the example's loss gradient with that of a target example, "
+        "averaged over the target examples; 0 for a gradient that is zero.",
+        labels={
+            "zero_gradients": "candidates whose gradient is zero",
+        },
+    ),
+    flags=("sketch",),
     warmup="pool",
     gives=("rankings", "features"),
     feature_width=lambda outline: outline.options.sketch.size,

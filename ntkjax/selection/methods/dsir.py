@@ -19,7 +19,7 @@ from jaxtyping import Float64, Int64
 
 from ntkjax.data.examples import Example, text_of
 from ntkjax.math.seeds import stream
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Facts, Method, Words
 from ntkjax.selection.passes import Counts, Pass
 from ntkjax.selection.problem import Outline, Problem, Scored
 
@@ -117,10 +117,39 @@ def passes(outline: Outline, counts: Counts) -> list[Pass]:
     return [Pass("hashes", None, counts.scored, hashed_texts=2)]
 
 
+_DRAW = (
+    " Gumbel noise is added, which makes the order a random draw without replacement "
+    "in proportion to the weights."
+)
+
+
+def _names(facts: Facts) -> Facts:
+    """What is said of the noise, where there is any."""
+    return {
+        "noise": ", with random noise" if facts["sample"] else "",
+        "draw": _DRAW if facts["sample"] else "",
+    }
+
+
 METHOD = Method(
     "dsir",
     "DSIR: importance weights of hashed words and pairs of words",
     score,
     passes,
+    words=Words(
+        "importance weight of their words, target against candidates{noise} (DSIR)",
+        "The logarithm of an importance weight: for each word and pair of neighboring "
+        "words of the example, by hash bucket, log of its share in the target minus "
+        "log of its share in all candidates, summed.{draw}",
+        reads_model=False,
+        names=_names,
+        labels={
+            "buckets": "hash buckets",
+            "sample": "drawn in proportion to the weights",
+            "log_weight_mean": "mean log weight",
+            "log_weight_std": "standard deviation of the log weights",
+        },
+    ),
+    flags=("dsir",),
     warmup="none",
 )

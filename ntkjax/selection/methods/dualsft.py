@@ -29,7 +29,7 @@ from ntkjax.selection.dualsft.response import (
 )
 from ntkjax.selection.loss_passes import candidate_products, fisher_pass
 from ntkjax.selection.masks import check_mask_budget, is_asked_for, mask_of
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Facts, Method, Words
 from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
 from ntkjax.selection.problem import Outline, Problem, Scored
 
@@ -160,11 +160,109 @@ def passes(outline: Outline, counts: Counts) -> list[Pass]:
     return found
 
 
+def _names(facts: Facts) -> Facts:
+    """What is to fall, as far as its weights are not zero; the mask's share."""
+    number, kept = facts["validation_examples"], facts["mask_parameters"]
+    examples = "validation example" if number == 1 else "validation examples"
+    parts = {
+        "lambda_new": f"the loss of {number:,} {examples}",
+        "lambda_prior": "the divergence from the model before its warm-up",
+    }
+    return {
+        "objective": " plus ".join(w for name, w in parts.items() if facts[name]),
+        "mask_share": None if kept is None else kept / facts["num_parameters"],
+    }
+
+
+def _finding(facts: Facts) -> str:
+    """How much the mask keeps, and how much the second order adds."""
+    mask = "No mask of the {num_parameters:whole} parameters was asked for."
+    if facts["mask_parameters"] is not None:
+        mask = (
+            "The mask keeps {mask_parameters:whole} of {num_parameters:whole} "
+            "parameters ({mask_share:percent})."
+        )
+    if not facts["kappa"] or facts["second_to_first"] is None:
+        return mask
+    return (
+        f"{mask} The second-order term is {{second_to_first:error}} times as long as "
+        "the first-order one."
+    )
+
+
+def _glossary(facts: Facts) -> dict[str, str]:
+    """Gains, scores of parameters and, after rounds, the Jaccard index."""
+    meanings = {
+        "I1, I2": (
+            "The fall that one step on the chosen examples, in the parameters that the "
+            "mask keeps, is predicted to bring, per unit of step size: to first order, "
+            "and with the curvature c."
+        ),
+        "Scores of parameters": (
+            "The entries of û⊙Ḡ, where Ḡ belongs to the chosen examples if the mask "
+            "was chosen for them. With that of all candidates, and over the parameters "
+            "in which the examples were scored, they sum to the mean of the examples' "
+            "scores but for rounding."
+        ),
+    }
+    if len(facts["rounds"]) > 1:
+        meanings["Jaccard"] = (
+            "What a choice and that of the round before have in common, as a share of "
+            "what either has: 1 the same, 0 nothing."
+        )
+    return meanings
+
+
+_LABELS = {
+    "order": "order of both sides",
+    "validation_examples": "validation examples",
+    "num_chosen": "examples chosen",
+    "mask_parameters": "parameters that the mask keeps",
+    "num_parameters": "parameters in all",
+    "I1": "I1, predicted fall to first order",
+    "I2": "I2, predicted fall to second order",
+    "completeness.rows": "mean of the examples' scores",
+    "completeness.columns": "sum of û⊙Ḡ over the parameters",
+    "completeness.difference": "difference of these two",
+    "first_order_norm": "length of v, the first-order term",
+    "second_order_norm": "length of κ c⊙Ḡ, the second-order term",
+    "second_to_first": "second-order term over first-order term",
+    "new_gradient_norm": "length of the validation gradient",
+    "prior_gradient_norm": "length of the divergence gradient",
+    "mean_gradient_norm": "length of Ḡ, the candidates' mean gradient",
+    "lambda_new": "λ of the validation gradient",
+    "lambda_prior": "λ of the divergence gradient",
+    "kappa": "κ",
+    "curvature": "curvature c",
+    "anchors": "anchors of the divergence",
+    "mean_confidence": "mean confidence in the anchors",
+    "rounds": "Both sides in turn, round by round",
+    "round": "round",
+    "jaccard_data": "Jaccard of the examples",
+    "jaccard_parameters": "Jaccard of the parameters",
+}
+
 METHOD = Method(
     "dualsft",
     "DualSFT: rows of the gradient interaction matrix; a mask, too",
     score,
     passes,
+    words=Words(
+        "share of the predicted fall in {objective} (DualSFT)",
+        "The inner product of an example's loss gradient with û = v − κ c⊙Ḡ. Here v "
+        "is the gradient of {objective}, weighted by the λs; c is a diagonal "
+        "curvature, Ḡ the mean loss gradient of all candidates; outside a mask that "
+        "was chosen before the examples û is zero. The mean of all scores is the fall "
+        "that one step on all candidates is predicted to bring, per unit of step size.",
+        highest="those with the largest shares of the predicted fall in {objective} "
+        "(DualSFT)",
+        names=_names,
+        finding=_finding,
+        glossary=_glossary,
+        labels=_LABELS,
+    ),
+    flags=("fisher", "dualsft", "mask", "validation", "validation_share"),
+    is_disjoint=True,
     check=check,
     warmup="pool",
     gives=(),

@@ -1,7 +1,7 @@
 """Embedding similarity: score(x) = (1/n) Σ_i cos(h̄(d_i), h̄(x))."""
 
 from ntkjax.selection.embedding_pass import cosine_passes, embedded
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -27,6 +27,15 @@ METHOD = Method(
     "mean cosine of embeddings with the target",
     score,
     cosine_passes,
+    words=Words(
+        "mean cosine of embeddings with the target examples",
+        "The cosine of the example's embedding, a mean of final hidden states, with "
+        "that of a target example, averaged over the target examples.",
+        labels={
+            "pooling": "tokens that an embedding averages",
+        },
+    ),
+    flags=("embedding",),
     warmup="none",
     gives=("rankings", "features"),
 )

@@ -20,7 +20,7 @@ from ntkjax.selection.loss_passes import (
     product_passes,
     target_gradient,
 )
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -80,5 +80,19 @@ METHOD = Method(
         fisher_pass(outline, counts),
         *product_passes(outline, counts),
     ],
+    words=Words(
+        "inner product of their loss gradient with the target's mean one, divided by "
+        "the Fisher diagonal",
+        "The inner product of the example's loss gradient with the mean loss gradient "
+        "of the target, each coordinate divided by the mean squared gradient of "
+        "candidates plus the damping. To first order it is what a natural-gradient "
+        "step on the example lowers the target's mean loss by, per unit of step size.",
+        labels={
+            "target_gradient_norm": "length of the target's mean gradient",
+            "fisher_examples": "candidates in the Fisher diagonal",
+            "damping": "damping, in units of the diagonal's mean",
+        },
+    ),
+    flags=("fisher",),
     warmup="pool",
 )

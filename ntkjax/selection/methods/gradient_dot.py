@@ -13,7 +13,7 @@ from ntkjax.selection.loss_passes import (
     product_passes,
     target_gradient,
 )
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -34,5 +34,14 @@ METHOD = Method(
     "inner product of loss gradients with the target's mean",
     score,
     product_passes,
+    words=Words(
+        "inner product of their loss gradient with the target's mean one",
+        "The inner product of the example's loss gradient with the mean loss gradient "
+        "of the target. To first order, a step of plain gradient descent on the "
+        "example lowers the target's mean loss by the step size times the score.",
+        labels={
+            "target_gradient_norm": "length of the target's mean gradient",
+        },
+    ),
     warmup="pool",
 )

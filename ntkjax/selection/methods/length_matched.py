@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 
 from ntkjax.math.seeds import stream
-from ntkjax.selection.methods.method import Method, no_passes
+from ntkjax.selection.methods.method import Method, Words, no_passes
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -69,5 +69,18 @@ METHOD = Method(
     "a random draw whose lengths are those of the target",
     score,
     no_passes,
+    words=Words(
+        "weight of their length, with random noise",
+        "The logarithm of a weight, the target's share of examples of such a length "
+        "over that of the candidates, plus Gumbel noise: the order is a random draw "
+        "without replacement in proportion to the weight.",
+        highest="drawn at random so that their lengths follow the target's",
+        reads_model=False,
+        labels={
+            "edges": "last length of each bin, in tokens",
+            "target_mean_tokens": "mean tokens of the target",
+            "candidates_mean_tokens": "mean tokens of the candidates",
+        },
+    ),
     warmup="none",
 )

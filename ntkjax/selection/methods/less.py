@@ -27,7 +27,7 @@ from ntkjax.passes.gradient_sketches import (
     gradient_sketches,
 )
 from ntkjax.selection.loss_passes import seeded_sketch
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Facts, Method, Words
 from ntkjax.selection.options import LessOptions
 from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
 from ntkjax.selection.problem import Columns, Outline, Problem, Scored, Snapshot
@@ -215,11 +215,49 @@ def passes(outline: Outline, counts: Counts) -> list[Pass]:
     ]
 
 
+def _names(facts: Facts) -> Facts:
+    """What stands for a candidate, and whether there are several checkpoints."""
+    several = facts["checkpoints"] > 1
+    one = {
+        "adam": "Adam update",
+        "sgd": "loss gradient",
+        "sign": "vector of gradient signs",
+    }[facts["gradient"]["kind"]]
+    over, by = "the checkpoints of the warm-up", "by their learning rates and over "
+    return {
+        "candidate": "gradient signs" if "signs" in one else f"{one}s",
+        "one_candidate": one,
+        "over_checkpoints": f", over {over}" if several else "",
+        "weighting": f"{over} {by}" if several else "",
+    }
+
+
 METHOD = Method(
     "less",
     "LESS: cosine of Adam updates along the warm-up, best sub-task",
     score,
     passes,
+    words=Words(
+        "mean cosine of their {candidate} with the target's loss gradients"
+        "{over_checkpoints} (LESS)",
+        "The cosine of the example's {one_candidate} with the loss gradient of a "
+        "target example, both sketched; averaged over {weighting}the target examples "
+        "of a group, then the highest over the groups. A target without groups is one "
+        "group.",
+        highest="those whose {candidate} point most along the target's loss gradients"
+        "{over_checkpoints} (LESS)",
+        names=_names,
+        labels={
+            "checkpoints": "checkpoints of the warm-up",
+            "learning_rate_weights": "weights of the checkpoints",
+            "gradient.kind": "a candidate's gradient",
+            "gradient.epsilon_inside_root": "ε inside the root of the Adam update",
+            "gradient.bias_correction": "bias correction of Adam's moments",
+            "sketch.kind": "sketch",
+            "sketch.size": "numbers in a sketch",
+        },
+    ),
+    flags=("less", "sketch"),
     check=check,
     uses_groups=True,
     warmup="pool",

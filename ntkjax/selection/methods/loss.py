@@ -11,7 +11,7 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
 from ntkjax.outputs.loss import Loss
 from ntkjax.passes.loss_gradients import losses
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.passes import Counts, Pass, over_candidates
 from ntkjax.selection.problem import Advance, Outline, Problem, Scored
 
@@ -41,4 +41,20 @@ def passes(outline: Outline, counts: Counts) -> list[Pass]:
     return [over_candidates("scores", "loss", counts, row_bytes=4)]
 
 
-METHOD = Method("loss", "the highest loss", score, passes, warmup="none", gives=())
+METHOD = Method(
+    "loss",
+    "the highest loss",
+    score,
+    passes,
+    words=Words(
+        "loss",
+        "The model's mean negative log-likelihood of the tokens of the example's "
+        "response. The target plays no part in it.",
+        reads_target=False,
+        labels={
+            "mean_loss": "mean loss of the candidates",
+        },
+    ),
+    warmup="none",
+    gives=(),
+)

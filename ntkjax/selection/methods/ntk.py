@@ -16,7 +16,7 @@ from ntkjax.math.seeds import stream
 from ntkjax.models.language_model import head_obstacle
 from ntkjax.passes.kernel_scores import MOST_BYTES, domain_scorer
 from ntkjax.passes.loss_gradients import hash_of
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
 from ntkjax.selection.problem import Advance, Outline, Problem, Scored
 
@@ -113,6 +113,22 @@ METHOD = Method(
     "NTK-Selector: tangent kernel with the target, after a vote",
     score,
     passes,
+    words=Words(
+        "neural tangent kernel with the domain (the {kernel} kernel, averaged over the "
+        "target examples)",
+        "How alike a pool example and the domain look to the model's trainable "
+        "parameters: the inner product of the gradients of what the model says of "
+        "either, averaged over the target examples. A high score means that a step of "
+        "training on the example also changes much of what the model says about the "
+        "domain.",
+        labels={
+            "kernel": "kernel",
+            "probes": "probes: gradients per example",
+            "readout": "where kernels act: through a linear head, or why on the logits",
+            "padded_rows": "padded rows of the head left out",
+        },
+    ),
+    flags=("kernel", "pooling", "length_normalize"),
     check=check,
     warmup="target",
     shortlist="vote",

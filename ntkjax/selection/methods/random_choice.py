@@ -3,7 +3,7 @@
 import numpy as np
 
 from ntkjax.math.seeds import stream
-from ntkjax.selection.methods.method import Method, no_passes
+from ntkjax.selection.methods.method import Method, Words, no_passes
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -13,4 +13,19 @@ def score(problem: Problem) -> Scored:
     return Scored(rng.random(len(problem.candidates)))
 
 
-METHOD = Method("random", "a random draw", score, no_passes, warmup="none", gives=())
+METHOD = Method(
+    "random",
+    "a random draw",
+    score,
+    no_passes,
+    words=Words(
+        "random number",
+        "A random number between 0 and 1, decided by the seed and the example's place "
+        "among the candidates. Neither target nor model plays a part in it.",
+        highest="drawn at random",
+        reads_model=False,
+        reads_target=False,
+    ),
+    warmup="none",
+    gives=(),
+)

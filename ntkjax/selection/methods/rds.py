@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from ntkjax.selection.embedding_pass import cosine_passes, embedded
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -80,6 +80,19 @@ METHOD = Method(
     "RDS+: weighted embeddings, each target example in turn",
     score,
     cosine_passes,
+    words=Words(
+        "cosine of position-weighted embeddings with the target (RDS+)",
+        "The cosine of the example's embedding with that of the target example nearest "
+        "to it. An embedding is the mean of the final hidden states, those of later "
+        "tokens weighing more, in proportion to their position.",
+        highest="those whose position-weighted embeddings are nearest to that of some "
+        "target example (RDS+)",
+        labels={
+            "pooling": "tokens that an embedding averages",
+            "queries": "queries that take turns",
+            "num_queries": "number of queries",
+        },
+    ),
     warmup="none",
     picker="round-robin",
     gives=("rankings", "features"),

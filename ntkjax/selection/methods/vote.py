@@ -1,7 +1,7 @@
 """The reverse nearest-neighbor vote alone: NTK-Selector's first stage as a method."""
 
 from ntkjax.selection.embedding_pass import cosine_passes, embedded
-from ntkjax.selection.methods.method import Method
+from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.problem import Problem, Scored
 
 
@@ -33,6 +33,19 @@ METHOD = Method(
     "votes of the target's nearest neighbors by embedding",
     score,
     cosine_passes,
+    words=Words(
+        "number of votes of the target's nearest neighbors",
+        "The number of target examples that have the example among their "
+        "{neighbors:whole} nearest candidates by embedding, plus (1 + its mean cosine "
+        "with the target) / 4, which is below 1 and decides among equal votes only.",
+        highest="those that most target examples have among their {neighbors:whole} "
+        "nearest by embedding",
+        labels={
+            "pooling": "tokens that an embedding averages",
+            "neighbors": "neighbors that a target example votes for",
+        },
+    ),
+    flags=("embedding", "neighbors"),
     warmup="none",
     gives=("rankings", "features"),
 )

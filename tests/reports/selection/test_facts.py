@@ -1,11 +1,6 @@
 import pytest
 
-from ntkjax.reports.selection.facts import (
-    LABELS,
-    method_facts,
-    method_finding,
-    method_tables,
-)
+from ntkjax.reports.selection.facts import method_facts, method_tables
 from ntkjax.selection.methods.table import METHODS
 from tests.reports.selection.methods import FACTS
 from tests.reports.selection.run import selection_run
@@ -16,22 +11,15 @@ def facts_of(**facts):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_fact_of_a_method_has_a_label(method):
-    shown = [label for label, _ in method_facts(selection_run(method))]
-    assert set(shown) <= set(LABELS.values())
-    assert len(shown) == len(set(shown))
-
-
-def test_labels_are_those_of_some_method():
-    """No label is left of a fact that has another name now."""
-    found = set()
-    for facts in FACTS.values():
-        for key, value in facts.items():
-            nested = value if isinstance(value, dict) else {}
-            found |= {f"{key}.{inner}" for inner in nested} or {key}
-            rows = value if key == "rounds" else []
-            found |= {column for row in rows for column in row}
-    assert set(LABELS) == found
+def test_every_fact_of_a_method_has_a_label_and_every_label_a_fact(method):
+    labels, found = METHODS[method].words.labels, set()
+    for key, value in FACTS[method].items():
+        nested = value if isinstance(value, dict) else {}
+        found |= {f"{key}.{inner}" for inner in nested} or {key}
+        rows = value if key == "rounds" else []
+        found |= {column for row in rows for column in row}
+    assert set(labels) == found
+    assert len(set(labels.values())) == len(labels)
 
 
 def test_values_as_a_reader_wants_them():
@@ -47,9 +35,10 @@ def test_values_as_a_reader_wants_them():
 
 
 def test_known_facts_come_first_in_the_order_of_the_labels():
-    result = facts_of(zeta=1, mean_loss=2.5, order="one-shot")
-    labels = [label for label, _ in method_facts(result)]
-    assert labels == ["order of both sides", "mean loss of the candidates", "zeta"]
+    facts = {"zeta": 1, "probes": 2, "kernel": "random_2"}
+    found = method_facts(selection_run("ntk", method_facts=facts))
+    labels = [label for label, _ in found]
+    assert labels == ["kernel", "probes: gradients per example", "zeta"]
 
 
 def test_unknown_facts_are_shown_by_their_names():
@@ -88,21 +77,3 @@ def test_rounds():
     facts = result.method_facts
     only = {**facts, "rounds": facts["rounds"][-1:]}
     assert method_tables(selection_run("dualsft", method_facts=only)) == []
-
-
-def test_finding_of_dualsft():
-    result = selection_run("dualsft")
-    assert method_finding(result) == (
-        "The mask keeps 12,288 of 122,880 parameters (10.0%). The second-order term is "
-        "0.02 times as long as the first-order one."
-    )
-    says = lambda **changes: method_finding(
-        selection_run("dualsft", method_facts=result.method_facts | changes)
-    )
-    first = says(mask_parameters=None, kappa=0.0)
-    assert first == "No mask of the 122,880 parameters was asked for."
-    assert "second-order" not in says(second_to_first=None)
-
-
-def test_other_methods_have_no_finding():
-    assert method_finding(selection_run()) is None

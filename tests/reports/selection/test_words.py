@@ -1,6 +1,11 @@
 import pytest
 
-from ntkjax.reports.selection.words import WORDS, count_noun, score_words
+from ntkjax.reports.selection.words import (
+    count_noun,
+    glossary,
+    method_finding,
+    score_words,
+)
 from ntkjax.selection.methods.table import METHODS
 from tests.reports.selection.run import selection_run
 
@@ -9,10 +14,6 @@ def said_of(method, **facts):
     known = selection_run(method).method_facts
     words = score_words(selection_run(method, method_facts=known | facts))
     return f"{words.highest} | {words.score} | {words.definition}"
-
-
-def test_every_method_has_words():
-    assert set(WORDS) == set(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -29,7 +30,8 @@ def test_words_are_whole(method):
 
 
 def test_ntk_names_the_kernel():
-    result = selection_run(kernel="{evil}")
+    facts = selection_run().method_facts | {"kernel": "{evil}"}
+    result = selection_run(method_facts=facts)
     assert "(the {evil} kernel," in score_words(result).highest
 
 
@@ -71,3 +73,30 @@ def test_count():
     assert count_noun(1, "step") == "1 step"
     assert count_noun(1200, "step") == "1,200 steps"
     assert count_noun(0, "step") == "0 steps"
+
+
+def test_finding_of_dualsft():
+    result = selection_run("dualsft")
+    assert method_finding(result) == (
+        "The mask keeps 12,288 of 122,880 parameters (10.0%). The second-order term is "
+        "0.02 times as long as the first-order one."
+    )
+    says = lambda **changes: method_finding(
+        selection_run("dualsft", method_facts=result.method_facts | changes)
+    )
+    first = says(mask_parameters=None, kappa=0.0)
+    assert first == "No mask of the 122,880 parameters was asked for."
+    assert "second-order" not in says(second_to_first=None)
+
+
+def test_other_methods_have_no_finding():
+    assert method_finding(selection_run()) is None
+
+
+def test_only_dualsft_has_words_of_its_own():
+    result = selection_run("dualsft")
+    terms = [term for term, _ in glossary(result)]
+    assert terms == ["I1, I2", "Scores of parameters", "Jaccard"]
+    facts = result.method_facts | {"rounds": []}
+    assert len(glossary(selection_run("dualsft", method_facts=facts))) == 2
+    assert glossary(selection_run()) == []

@@ -1,4 +1,4 @@
-from ntkjax.selection.methods.method import Method, no_passes
+from ntkjax.selection.methods.method import Method, Words, no_passes
 from ntkjax.selection.problem import Scored
 from tests.selection.small_problem import small_problem
 from tests.selection.test_passes import COUNTS
@@ -11,8 +11,11 @@ def test_a_row_says_little_by_default():
         "nothing",
         lambda problem: Scored(problem.candidates.lengths() * 0.0),
         no_passes,
+        Words("number", "A number."),
         warmup="none",
     )
     method.check(outline)
     assert method.passes(outline, COUNTS) == []
+    assert method.words.finding({}) is None
+    assert not method.validates
     assert method.feature_width(outline) == outline.config.hidden_size
