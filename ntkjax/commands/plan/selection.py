@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ntkjax.commands.plan.costs.model_cost import ModelCost
 from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.plan.workload import Lengths, Workload
+from ntkjax.commands.select.inputs import num_aim
 from ntkjax.commands.select.problem import outline_of
 from ntkjax.commands.select.settings import SHORTLIST_FACTOR
 from ntkjax.commands.select.warmup import MOST_SNAPSHOTS
@@ -114,7 +115,7 @@ class Selection:
         return Counts(
             pool=self.workload.num_pool,
             scored=self.scored,
-            target=self.workload.num_target,
+            target=num_aim(self.settings, self.workload.num_target),
             chosen=self.budget,
             snapshots=self.snapshots,
             rows_per_shard=self.settings.rows_per_shard,

@@ -125,6 +125,28 @@ def _first(examples: list[Example], settings: SelectSettings) -> list[Example]:
     return examples[:number]
 
 
+def num_aim(settings: SelectSettings, num_target: int) -> int:
+    """How many target examples the method looks at; the rest is left for a warm-up.
+
+    With `--validation` none of them counts as left.
+
+    Raises:
+        InputError: If the share of a method that validates leaves nothing to one side.
+    """
+    if not named_method(settings.method).validates or settings.validation:
+        return num_target
+    share = settings.validation_share
+    number = round(share * num_target)
+    if number == 0 or (number == num_target and settings.warmup == "target"):
+        left = "no example to take the validation gradient from"
+        left = left if number == 0 else "no example for the warm-up on the target"
+        raise InputError(
+            f"--validation-share {share}: leaves {left} out of {num_target}; choose "
+            "another share, or give --validation."
+        )
+    return number
+
+
 def _aim(
     settings: SelectSettings, examples: list[Example]
 ) -> tuple[list[Example], list[Example]]:
@@ -133,15 +155,7 @@ def _aim(
         return examples, examples
     if settings.validation:
         return read_examples(settings.validation), examples
-    share = settings.validation_share
-    number = round(share * len(examples))
-    if number == 0 or (number == len(examples) and settings.warmup == "target"):
-        left = "no example to take the validation gradient from"
-        left = left if number == 0 else "no example for the warm-up on the target"
-        raise InputError(
-            f"--validation-share {share}: leaves {left} out of {len(examples)}; choose "
-            "another share, or give --validation."
-        )
+    number = num_aim(settings, len(examples))
     rng = np.random.default_rng(stream(settings.seed, "validation"))
     chosen = np.zeros(len(examples), bool)
     chosen[rng.permutation(len(examples))[:number]] = True

@@ -87,6 +87,11 @@ def test_a_method_on_embeddings_computes_those_of_a_shortlist_once_more():
     assert found == [("embeddings", 100), ("embeddings", 40)]
 
 
+def test_a_share_of_the_target_is_looked_at_for_validation():
+    passes = passes_of(small_selection(method="dualsft", validation_share=0.4))
+    assert {each.examples for each in passes if each.side == "target"} == {2}
+
+
 def test_one_shot_does_not_look_at_the_chosen():
     assert "gradient of the chosen" not in names(method="dualsft")
     first = DualsftOptions(order="data-first")
