@@ -9,7 +9,6 @@ block of positions at a time and formed again in the backward pass.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,9 +17,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkjax.data.batches import Batch
-from ntkjax.devices.precision import at_least_float32
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
+from ntkjax.outputs.loss import in_blocks, logits_at, mean_over_targets
 
 
 @partial(
@@ -54,8 +53,8 @@ class Divergence:
             log_p = _log_softmax(model, theta, state, tau)
             return tau**2 * jnp.sum(jnp.exp(log_q) * (log_q - log_p))
 
-        hidden = model.hidden(base_theta, x.tokens), model.hidden(theta, x.tokens)
-        return _mean_over_targets(divergence, hidden, x, self.block_size)
+        states = [model.hidden(t, x.tokens)[:-1] for t in (base_theta, theta)]
+        return mean_over_targets(in_blocks(divergence, states, self.block_size), x)
 
 
 @partial(
@@ -91,28 +90,15 @@ class Confidence:
         def at(state) -> Float[Array, ""]:
             return confidence(_log_softmax(self.model, theta, state, self.temperature))
 
-        hidden = self.model.hidden(theta, x.tokens)
-        return _mean_over_targets(at, hidden, x, self.block_size)
-
-
-def _mean_over_targets(
-    function: Callable[..., Float[Array, ""]], hidden, x: Batch, block_size: int
-) -> Float[Array, ""]:
-    """The mean of `function` over the states that predict target tokens."""
-    states = jax.tree.map(lambda leaf: leaf[:-1], hidden)
-    values = jax.lax.map(jax.checkpoint(function), states, batch_size=block_size)
-    targets = x.targets[1:].astype(values.dtype)
-    return jnp.sum(targets * values) / jnp.sum(targets)
+        states = self.model.hidden(theta, x.tokens)[:-1]
+        return mean_over_targets(in_blocks(at, states, self.block_size), x)
 
 
 def _log_softmax(
     model: LanguageModel, theta, state: Float[Array, " d"], temperature: float
 ) -> Float[Array, " V"]:
     """Logarithms of next-token probabilities, softened by the temperature."""
-    logits = model.logits(theta, state[None])[0]
-    return jax.nn.log_softmax(
-        logits.astype(at_least_float32(logits.dtype)) / temperature
-    )
+    return jax.nn.log_softmax(logits_at(model, theta, state) / temperature)
 
 
 def _max_prob(log_q: Float[Array, " V"]) -> Float[Array, ""]:

@@ -15,10 +15,11 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from ntkjax.devices.precision import at_least_float32, full_precision
+from ntkjax.devices.precision import full_precision
 from ntkjax.devices.programs import ROWS, SECOND, WHOLE, compiled, on_mesh, over_groups
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
+from ntkjax.outputs.loss import negative_logs
 from ntkjax.training.rows import Rows
 
 
@@ -75,17 +76,9 @@ def loss_sums(
     """
     hidden = jax.vmap(model.hidden, in_axes=(None, 0))(theta, tokens)[:, :-1]
     n, T, d = hidden.shape
-    wide = at_least_float32(hidden.dtype)
-
-    @jax.checkpoint
-    def nll(position) -> Float[Array, ""]:
-        state, token = position
-        logits = model.logits(theta, state[None])[0].astype(wide)
-        return jax.nn.logsumexp(logits) - logits[token]
-
-    positions = hidden.reshape(n * T, d), tokens[:, 1:].reshape(n * T)
+    states, following = hidden.reshape(n * T, d), tokens[:, 1:].reshape(n * T)
     block = max(1, _LOGITS // model.config.vocab_size)
-    losses = jax.lax.map(nll, positions, batch_size=block).reshape(n, T)
+    losses = negative_logs(model, theta, states, following, block).reshape(n, T)
     return jnp.sum(jnp.where(targets[:, 1:], losses, 0), axis=1)
 
 
