@@ -4,26 +4,25 @@ Prompts of different lengths are padded on the right to one length and read at o
 then each row writes its next token over its own padding, until every row has ended.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Int, Int32
+from jaxtyping import Array, Bool, Float, Int, Int32
 
-from ntkjax.data.batches import Batch, bucketed
+from ntkjax.data.batches import Batch
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.devices.mesh import replicate
 from ntkjax.devices.precision import full_precision
-from ntkjax.devices.programs import ROWS, WHOLE, on_mesh
-from ntkjax.errors import InputError
 from ntkjax.models.decoder import Cache
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.passes.likelihood import rows_per_batch
+from ntkjax.passes.run_pass import Advance, Batching, run_pass
 
 
 _NOTHING = -1
@@ -41,7 +40,7 @@ def generate(
     vocab_size: int,
     mesh: Mesh,
     batch_size: int = 32,
-    advance: Callable[[int], None] = lambda count: None,
+    advance: Advance = lambda count: None,
 ) -> list[Int32[np.ndarray, " _"]]:
     """The most likely next token, again and again, after each prompt.
 
@@ -66,24 +65,32 @@ def generate(
     Raises:
         InputError: If a logit is not finite; the message names the example.
     """
-    found: list[Int32[np.ndarray, " _"]] = [np.zeros(0, np.int32)] * len(prompts)
-    size = rows_per_batch(batch_size, len(prompts), mesh)
+    if not prompts:
+        return []
     ends = tuple(sorted(set(stop_ids)))
-    program = _program(mesh, max_new_tokens, ends, vocab_size)
-    fixed = replicate((model, theta), mesh)
-    for rows, batch in bucketed(prompts, size, "all", max_length):
-        written, finite = (np.asarray(part) for part in program(*fixed, batch))
-        for place in np.flatnonzero(rows >= 0).tolist():
-            row, tokens = int(rows[place]), written[place]
-            if not finite[place]:
-                raise InputError(
-                    f"example {prompts[row].id!r}: a logit is NaN or infinite while "
-                    "its answer is generated; try --dtype float32, or look at the "
-                    "adapter's scale."
-                )
-            found[row] = tokens[~np.isin(tokens, (_NOTHING, *ends))]
-        advance(int((rows >= 0).sum()))
-    return found
+    greedy = _Greedy(model, theta, max_new_tokens, ends, vocab_size)
+    size = rows_per_batch(batch_size, len(prompts), mesh)
+    how = Batching("all", size, max_length, mesh)
+    what = "next logit"
+    found = run_pass(_answers, greedy, prompts, how, what=what, advance=advance)
+    ids = found.astype(np.int32)
+    return [tokens[~np.isin(tokens, (_NOTHING, *ends))] for tokens in ids]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["model", "theta"],
+    meta_fields=["max_new_tokens", "ends", "vocab_size"],
+)
+@dataclass(frozen=True)
+class _Greedy:
+    """What `generate` was given; a program is compiled for each of the last three."""
+
+    model: LanguageModel
+    theta: Theta
+    max_new_tokens: int
+    ends: tuple[int, ...]
+    vocab_size: int
 
 
 class _State(NamedTuple):
@@ -106,24 +113,27 @@ class _State(NamedTuple):
     caches: Cache
 
 
-def _greedy(
-    model: LanguageModel,
-    theta: Theta,
-    prompts: Batch,
-    max_new_tokens: int,
-    ends: tuple[int, ...],
-    vocab_size: int,
+def _answers(how: _Greedy, prompts: Batch) -> Float[Array, "n new"]:
+    """The ids that each row wrote (float32 holds them); NaN after a bad logit."""
+    with full_precision():
+        written, finite = _continued(how, prompts)
+    return jnp.where(finite[:, None], written.astype(jnp.float32), jnp.nan)
+
+
+def _continued(
+    how: _Greedy, prompts: Batch
 ) -> tuple[Int[Array, "n new"], Bool[Array, " n"]]:
+    model, theta, max_new_tokens = how.model, how.theta, how.max_new_tokens
     n, T = prompts.tokens.shape
     lengths = jnp.sum(prompts.weights > 0, axis=1)
 
     def is_end(token: Int[Array, " n"]) -> Bool[Array, " n"]:
-        return (token[:, None] == jnp.array(ends, jnp.int32)).any(axis=1)
+        return (token[:, None] == jnp.array(how.ends, jnp.int32)).any(axis=1)
 
     def read(tokens: Int[Array, " T"], cache: Cache, start, last):
         """The best token after tokens[last], and whether its logits are finite."""
         hidden, cache = model.extend(theta, tokens, cache, start)
-        logits = model.logits(theta, hidden[last][None])[0, :vocab_size]
+        logits = model.logits(theta, hidden[last][None])[0, : how.vocab_size]
         best = jnp.argmax(logits).astype(jnp.int32)
         return best, jnp.isfinite(logits).all(), cache
 
@@ -151,12 +161,3 @@ def _greedy(
     running = lambda state: (state.count < max_new_tokens) & ~state.ended.all()
     state = jax.lax.while_loop(running, step, state)
     return state.written, state.finite
-
-
-@functools.cache
-def _program(mesh: Mesh, max_new_tokens: int, ends: tuple[int, ...], vocab_size: int):
-    def answers(model, theta, prompts):
-        with full_precision():
-            return _greedy(model, theta, prompts, max_new_tokens, ends, vocab_size)
-
-    return on_mesh(answers, mesh, (WHOLE, WHOLE, ROWS), ROWS)

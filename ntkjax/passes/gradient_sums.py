@@ -17,7 +17,7 @@ from ntkjax.devices.precision import full_precision
 from ntkjax.errors import InputError
 from ntkjax.gradients.directional import sum_gradients
 from ntkjax.notation import OutputFn, Theta
-from ntkjax.passes.run_pass import Batching, data_parallel, not_finite
+from ntkjax.passes.run_pass import Batching, batch_results, not_finite
 
 
 HostTree = PyTree[Float64[np.ndarray, "..."]]
@@ -103,11 +103,8 @@ def _added(
     weights: Float[np.ndarray, " n"],
 ) -> HostTree:
     """What `function` finds for batches of weighted rows, added up."""
-    program = data_parallel(function, batching.mesh)
     total = None
-    for rows, batch in batching.batches(examples):
-        counted = np.where(rows >= 0, weights[rows], 0)
-        found = program(fixed, (batch, jnp.asarray(counted, jnp.float32)))
+    for _, found in batch_results(function, fixed, examples, batching, weights):
         total = found if total is None else jax.tree.map(jnp.add, total, found)
         jax.block_until_ready(total)  # or the sums of many batches are held at once
     return jax.tree.map(

@@ -73,14 +73,15 @@ def losses(
     examples: Sequence[TokenizedExample],
     batching: Batching,
     advance: Advance = lambda count: None,
+    what: str = "loss",
 ) -> Float64[np.ndarray, " n"]:
     """f(x) of every example. Cost: F each.
 
     Raises:
-        InputError: If one is not finite; the example is named.
+        InputError: If one is not finite; the example, and what f is, are named.
     """
     found = run_pass(
-        _values, (f, theta), examples, batching, what="loss", advance=advance
+        _values, (f, theta), examples, batching, what=what, advance=advance
     )
     return found.astype(np.float64)
 

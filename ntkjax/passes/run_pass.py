@@ -8,12 +8,14 @@ of a process share the compiled programs.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 
 from ntkjax.data.batches import Batch, bucketed
 from ntkjax.data.tokenizing import TokenizedExample
@@ -24,6 +26,11 @@ from ntkjax.errors import InputError
 
 Advance = Callable[[int], None]
 """Called with the number of examples that are done."""
+
+_CURE = (
+    ": the model overflows on this text; try --dtype float32, or look at the adapter's "
+    "scale"
+)
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,8 @@ def run_pass(
     batching: Batching,
     *,
     what: str,
-    advance: Callable[[int], None] = lambda count: None,
-) -> Float[np.ndarray, "n ..."]:
+    advance: Advance = lambda count: None,
+) -> Shaped[np.ndarray, "n ..."]:
     """What `function(fixed, batch)` finds for each example, in the order of `examples`.
 
     Args:
@@ -92,31 +99,76 @@ def run_pass(
     """
     if not examples:
         raise ValueError(f"no examples to compute the {what} of.")
+    started = batch_results(function, fixed, examples, batching)
+    return collect(started, examples, what=what, advance=advance)
+
+
+def batch_results(
+    function: Callable,
+    fixed,
+    examples: Sequence[TokenizedExample],
+    batching: Batching,
+    weights: Float[np.ndarray, " n"] | None = None,
+) -> Iterator[tuple[Int64[np.ndarray, " _"], Any]]:
+    """For each batch the rows it holds (-1 for a copy), and its result on the devices.
+
+    Args:
+        function: As in `data_parallel`.
+        fixed: As in `run_pass`.
+        examples: What the batches hold.
+        batching: Batches and devices.
+        weights: One for each example: then the function is given a pair of batch and
+            weights, which are 0 for copies.
+    """
     program = data_parallel(function, batching.mesh)
     fixed = replicate(fixed, batching.mesh)
-    started = (
-        (rows, program(fixed, batch)) for rows, batch in batching.batches(examples)
-    )
+    for rows, batch in batching.batches(examples):
+        given = batch
+        if weights is not None:
+            counted = np.where(rows >= 0, weights[rows], 0)
+            given = batch, jnp.asarray(counted, jnp.float32)
+        yield rows, program(fixed, given)
+
+
+def collect(
+    started: Iterable[tuple[Int64[np.ndarray, " _"], Any]],
+    examples: Sequence[TokenizedExample],
+    *,
+    what: str,
+    cure: str = _CURE,
+    advance: Advance = lambda count: None,
+) -> Shaped[np.ndarray, "n ..."]:
+    """The results of batches, finite, in the order of the examples.
+
+    One batch is read while the next one is computed.
+
+    Args:
+        started: Rows (-1 for what is not to be read) and results, one for each row.
+        examples: Which the rows number; each of them is in one batch.
+        what: What is computed, for messages.
+        cure: What to do about numbers that are not finite.
+        advance: Called with the number of examples done.
+
+    Raises:
+        InputError: If a number is not finite; the example is named.
+    """
     places, values = [], []
-    for rows, result in _one_behind(started):
+    for rows, result in _one_behind(iter(started)):
         real = rows >= 0
         found = np.asarray(result)[real]
         finite = np.isfinite(found).reshape(len(found), -1).all(axis=1)
         if not finite.all():
             first = rows[real][~finite].min()
-            raise not_finite(what, examples[first])
+            raise not_finite(what, examples[first], cure)
         places.append(rows[real])
         values.append(found)
         advance(len(found))
     return np.concatenate(values)[np.argsort(np.concatenate(places))]
 
 
-def not_finite(what: str, example: TokenizedExample) -> InputError:
+def not_finite(what: str, example: TokenizedExample, cure: str = _CURE) -> InputError:
     """The error to raise when an example's numbers are not finite."""
-    return InputError(
-        f"the {what} of example {example.id!r} is NaN or infinite: the model overflows "
-        "on this text; try --dtype float32, or look at the adapter's scale."
-    )
+    return InputError(f"the {what} of example {example.id!r} is NaN or infinite{cure}.")
 
 
 def _one_behind(items: Iterator) -> Iterator:

@@ -1,4 +1,4 @@
-"""The two compiled programs of a fine-tuning: a step, and losses for validation.
+"""What a fine-tuning compiles: a step, and losses for validation.
 
 Every data group holds the model and θ and takes its share of the examples; gradients
 are summed over the groups. A program is compiled once per shape of its arguments: the
@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from ntkjax.devices.precision import full_precision
-from ntkjax.devices.programs import ROWS, SECOND, WHOLE, compiled, on_mesh, over_groups
+from ntkjax.devices.programs import ROWS, SECOND, WHOLE, compiled, over_groups
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.outputs.loss import negative_logs
@@ -140,12 +140,7 @@ def _where(mask: Any, inside: Theta, outside: Theta) -> Theta:
     return jax.tree.map(jnp.where, mask, inside, outside)
 
 
-@functools.cache
-def loss_program(mesh: Mesh):
-    """Compiled (model, θ, rows) ↦ the sum of each row's losses, [accumulation, n]."""
-
-    def losses(model, theta, rows):
-        with full_precision():
-            return jax.lax.map(lambda part: loss_sums(model, theta, *part), rows)
-
-    return on_mesh(losses, mesh, (WHOLE, WHOLE, SECOND), SECOND)
+def loss_sums_of(fixed, rows) -> Float[Array, " n"]:
+    """`loss_sums` for a pass: of (model, θ), and of tokens and targets."""
+    with full_precision():
+        return loss_sums(*fixed, *rows)

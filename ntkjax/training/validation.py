@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import num_groups
-from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
-from ntkjax.training.programs import loss_program
+from ntkjax.passes.run_pass import collect, data_parallel
+from ntkjax.training.programs import loss_sums_of
 from ntkjax.training.rows import Layout, fill_rows, num_targets
+
+
+_CURE = "; try a lower --training.learning-rate, or --dtype float32"
 
 
 class Validation:
@@ -33,13 +35,14 @@ class Validation:
         mesh: Mesh,
     ):
         self._mesh = mesh
-        self._layout = Layout(1, batch_size, num_groups(mesh))
-        by_length = sorted(examples, key=lambda example: len(example.tokens))
-        self._batches = [
-            by_length[start : start + batch_size]
-            for start in range(0, len(examples), batch_size)
-        ]
-        self._rows = [fill_rows(b, self._layout, max_length) for b in self._batches]
+        layout = Layout(1, batch_size, num_groups(mesh))
+        self._examples = sorted(examples, key=lambda example: len(example.tokens))
+        self._batches = []
+        for start in range(0, len(examples), batch_size):
+            batch = self._examples[start : start + batch_size]
+            rows = np.full(layout.num_rows, -1)
+            rows[: len(batch)] = start + np.arange(len(batch))
+            self._batches.append((rows, fill_rows(batch, layout, max_length)))
 
     def __call__(self, model: LanguageModel, theta: Theta) -> float:
         """The loss at θ. Model and θ are on the devices of the mesh.
@@ -47,18 +50,14 @@ class Validation:
         Raises:
             InputError: If the loss of an example is not finite.
         """
-        program = loss_program(self._mesh)
-        total = 0.0
-        for batch, rows in zip(self._batches, self._rows, strict=True):
-            sums = jax.device_get(program(model, theta, rows))
-            bad = non_finite(sums, batch, self._layout)
-            if bad:
-                raise InputError(
-                    f"the validation loss of {name_some(bad)} is NaN or infinite; try "
-                    "a lower --training.learning-rate, or --dtype float32."
-                )
-            total += float(sums.astype(np.float64).sum())
-        return total / sum(num_targets(rows) for rows in self._rows)
+        program = data_parallel(loss_sums_of, self._mesh)
+        started = (
+            (rows, program((model, theta), (filled.tokens[0], filled.targets[0])))
+            for rows, filled in self._batches
+        )
+        sums = collect(started, self._examples, what="validation loss", cure=_CURE)
+        count = sum(num_targets(filled) for _, filled in self._batches)
+        return float(sums.sum(dtype=np.float64)) / count
 
 
 def non_finite(

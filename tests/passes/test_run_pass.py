@@ -6,7 +6,7 @@ import pytest
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
-from ntkjax.passes.run_pass import Batching, run_pass
+from ntkjax.passes.run_pass import Batching, batch_results, collect, run_pass
 from tests.compilations import compilations
 from tests.problems import random_examples
 
@@ -81,6 +81,33 @@ def test_numbers_that_are_not_finite_name_the_example():
         run_pass(
             inverse_of_first, jnp.float32(1), examples, batching(2), what="inverse"
         )
+
+
+def test_batches_of_ones_own_are_collected_in_order():
+    started = [
+        (np.array([2, -1, 0]), np.array([5.0, np.nan, 3.0])),
+        (np.array([1]), [4]),
+    ]
+    examples, counts = EXAMPLES[:3], []
+    found = collect(started, examples, what="total", advance=counts.append)
+    assert found.tolist() == [3.0, 4.0, 5.0]
+    assert counts == [2, 1]
+    started[1] = np.array([1]), [np.inf]
+    message = f"^the total of example '{examples[1].id}' is NaN or infinite; wait.$"
+    with pytest.raises(InputError, match=message):
+        collect(started, examples, what="total", cure="; wait")
+
+
+def test_weights_are_zero_for_copies():
+    weights = 1 + np.arange(23.0)
+    found = batch_results(weighted, jnp.float32(2), EXAMPLES, batching(), weights)
+    for rows, result in found:
+        assert result.tolist() == np.where(rows < 0, 0, 2 * weights[rows]).tolist()
+
+
+def weighted(fixed, rows):
+    _, weights = rows
+    return fixed * weights
 
 
 def test_no_examples_are_refused():

@@ -9,8 +9,9 @@ import optax
 import pytest
 
 from ntkjax.devices.mesh import data_mesh, replicate
+from ntkjax.passes.run_pass import data_parallel
 from ntkjax.training import programs
-from ntkjax.training.programs import AdamW, loss_program, step_program
+from ntkjax.training.programs import AdamW, loss_sums_of, step_program
 from ntkjax.training.rows import Layout, fill_rows, num_targets
 from tests.oracles import normwise, to_float64
 from tests.training.problem import EXAMPLES, MAX_LENGTH, mean_loss, small_model
@@ -73,16 +74,15 @@ def change(after, before) -> np.ndarray:
 
 def test_loss_sums_are_the_plain_ones():
     model, theta = small_model()
-    layout = Layout(2, 6, 2)
     mesh = data_mesh(2)
-    rows = fill_rows(EXAMPLES, layout, MAX_LENGTH)
-    program = loss_program(mesh)
-    sums = np.asarray(program(*replicate((model, theta), mesh), rows))
+    rows = fill_rows(EXAMPLES, Layout(1, 12, 2), MAX_LENGTH)
+    program = data_parallel(loss_sums_of, mesh)
+    sums = np.asarray(program((model, theta), (rows.tokens[0], rows.targets[0])))
     for index, example in enumerate(EXAMPLES):
         mean = float(mean_loss(model, theta, [example]))
         expected = mean * int(example.targets[1:].sum())
-        assert sums[layout.place(index)] == pytest.approx(expected, rel=1e-5)
-    assert sums[1, 5] == 0  # an empty row
+        assert sums[index] == pytest.approx(expected, rel=1e-5)
+    assert sums[11] == 0  # an empty row
 
 
 def test_blocks_of_logits_change_nothing(monkeypatch):

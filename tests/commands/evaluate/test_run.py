@@ -159,7 +159,7 @@ def test_an_adapter_that_overflows_is_refused_with_the_examples_name(world):
     arrays = safetensors.numpy.load_file(path)
     scaled = {name: array * np.float32(1e30) for name, array in arrays.items()}
     safetensors.numpy.save_file(scaled, path)
-    with pytest.raises(InputError, match=r"example 'q\d': its likelihood is NaN or"):
+    with pytest.raises(InputError, match=r"likelihood of example 'q\d' is NaN or"):
         run(world, "overflow", adapter=huge, num=4)
     assert not (world.root / "overflow" / "evaluation.json").exists()
 
