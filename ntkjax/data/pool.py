@@ -1,12 +1,12 @@
 """A pool of candidates that stays on disk, however long it is.
 
-One pass checks every record as `ntkjax.data.examples` does. Kept is only where each row
-is; rows are read again when they are needed.
+One pass checks every record as `ntkjax.data.examples` does. Kept are where each row is,
+its id and its source; texts are read again when they are needed.
 """
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,34 @@ from ntkjax.errors import InputError
 from ntkjax.store.run_path import RunPath
 
 
+class Labels:
+    """Ids and sources of rows, noted one by one: 12 bytes each, and the id in UTF-8."""
+
+    def __init__(self):
+        self._ids, self._ends = bytearray(), array("Q", [0])
+        self._codes = array("I")
+        self._known: dict[str | None, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def note(self, example: Example) -> None:
+        """Notes the next row."""
+        self._ids += example.id.encode()
+        self._ends.append(len(self._ids))
+        self._codes.append(self._known.setdefault(example.source, len(self._known)))
+
+    def ids(self, rows: Int64[np.ndarray, " n"]) -> list[str]:
+        """In the order of `rows`."""
+        places = ((self._ends[row], self._ends[row + 1]) for row in rows.tolist())
+        return [self._ids[start:end].decode() for start, end in places]
+
+    def sources(self, rows: Int64[np.ndarray, " n"]) -> list[str | None]:
+        """In the order of `rows`."""
+        names = list(self._known)
+        return [names[self._codes[row]] for row in rows.tolist()]
+
+
 class Pool:
     """Examples on disk, numbered from 0. `open_pool` makes one.
 
@@ -28,14 +56,28 @@ class Pool:
         is_parquet: Whether they are Parquet; else they are JSON lines.
     """
 
-    def __init__(self, paths: Sequence[Path], stored: LineRows | ParquetRows, num: int):
+    def __init__(
+        self, paths: Sequence[Path], stored: LineRows | ParquetRows, labels: Labels
+    ):
         self.paths = tuple(paths)
         self.is_parquet = isinstance(stored, ParquetRows)
         self._stored = stored
-        self._num = num
+        self._labels = labels
 
     def __len__(self) -> int:
-        return self._num
+        return len(self._labels)
+
+    def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """The ids of these rows, in the order given; no file is read.
+
+        Raises:
+            IndexError: If there is no such row.
+        """
+        return self._labels.ids(self._own(rows))
+
+    def sources(self, rows: Sequence[int] | np.ndarray) -> list[str | None]:
+        """The same for where the rows say that they come from."""
+        return self._labels.sources(self._own(rows))
 
     def read(self, rows: Sequence[int] | np.ndarray) -> list[Example]:
         """The examples of these rows, in the order given.
@@ -68,11 +110,17 @@ class Pool:
         return own
 
 
-def open_pool(paths: Sequence[Path]) -> Pool:
+def open_pool(
+    paths: Sequence[Path], look: Callable[[Example], None] = lambda example: None
+) -> Pool:
     """The pool of all records of the files, in order.
 
     Cost: one pass over the files. Memory: 24 bytes per row of JSON lines and none for
-    Parquet; some 16 more per row while ids are compared.
+    Parquet, and what `Labels` keeps; some 16 more per row while ids are compared.
+
+    Args:
+        paths: The files.
+        look: Called with every example in order, for what would need a second pass.
 
     Raises:
         InputError: If a file cannot be read or has no examples, if a record breaks the
@@ -82,16 +130,19 @@ def open_pool(paths: Sequence[Path]) -> Pool:
     files = data_files(paths)
     _require_one_kind(paths)
     lines = not is_parquet(paths[0])
-    places, hashes, ends = LinePlaces(), array("Q"), []
+    places, labels, hashes, ends = LinePlaces(), Labels(), array("Q"), []
     for file in files:
         for record in read_records(file.path, file.name, FIELDS):
-            hashes.append(_hash(to_example(record).id))
+            example = to_example(record)
+            hashes.append(_hash(example.id))
+            labels.note(example)
+            look(example)
             if lines:
                 places.note(record)
         ends.append(len(hashes))
     stored = LineRows(files, ends, places) if lines else ParquetRows(files, FIELDS)
     _require_unique(stored, np.array(hashes, np.uint64))
-    return Pool(paths, stored, len(hashes))
+    return Pool(paths, stored, labels)
 
 
 def _require_one_kind(paths: Sequence[Path]) -> None:

@@ -55,6 +55,10 @@ class Candidates(Protocol):
         """Some of the candidates, in the order of all; their passes are their own."""
         ...
 
+    def sources(self) -> list[str | None]:
+        """Where each candidate says that it comes from."""
+        ...
+
     def texts(self) -> Iterator[list[Example]]:
         """The candidates in order, in blocks."""
         ...

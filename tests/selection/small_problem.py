@@ -63,6 +63,9 @@ class MemoryCandidates:
         found._kept, found.computed, found.kept = self._kept, self.computed, self.kept
         return found
 
+    def sources(self) -> list[str | None]:
+        return [example.source for example in self._texts]
+
     def texts(self) -> Iterator[list[Example]]:
         for start in range(0, len(self._texts), 5):
             yield self._texts[start : start + 5]

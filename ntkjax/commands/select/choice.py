@@ -87,8 +87,7 @@ class Choice:
         """Of each candidate; nothing where the picker does not look at them."""
         if picker.name != "quota":
             return ()
-        blocks = self.candidates.texts()
-        return tuple(e.source or NO_SOURCE for block in blocks for e in block)
+        return tuple(source or NO_SOURCE for source in self.candidates.sources())
 
     def _most(self) -> int:
         """So many can be chosen at most."""

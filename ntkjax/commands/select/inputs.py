@@ -9,7 +9,7 @@ import numpy as np
 from ntkjax.checkpoints.adapter import adapter_files
 from ntkjax.checkpoints.loading import model_files
 from ntkjax.checkpoints.text_encoder import TextEncoder, text_encoder
-from ntkjax.commands.select.result import NO_SOURCE
+from ntkjax.commands.select.result import source_names
 from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.data.examples import Example, read_examples, text_of
 from ntkjax.data.pool import Pool, open_pool
@@ -31,8 +31,6 @@ RESULT = "selection.json"
 
 NOT_DECIDING = ("out", "shard", "stages", "devices")
 """Settings that decide no number, and are no part of what a run is."""
-
-_BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +67,9 @@ def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
     examples = _first(read_examples(settings.target), settings)
     aim, rest = _aim(settings, examples)
     _check_groups(settings, aim)
-    pool = open_pool(settings.pool)
+    is_disjoint = named_method(settings.method).is_disjoint
+    overlap = _Overlap(aim if is_disjoint else [])
+    pool = open_pool(settings.pool, overlap.look)
     if settings.budget is not None and settings.budget > len(pool):
         raise InputError(
             f"--budget {settings.budget}: {_names(settings.pool)} has only {len(pool)} "
@@ -77,8 +77,7 @@ def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
         )
     if settings.quotas:
         _check_quotas(settings, pool)
-    if named_method(settings.method).is_disjoint:
-        _refuse_overlap(aim, pool)
+    overlap.refuse()
     warmup = _warmup_examples(settings, rest, pool)
     holdout = read_examples(settings.holdout) if settings.holdout else None
     tokenized = encode(warmup) if warmup else []
@@ -185,26 +184,36 @@ def _check_groups(settings: SelectSettings, aim: Sequence[Example]) -> None:
 
 
 def _check_quotas(settings: SelectSettings, pool: Pool) -> None:
-    """Refuses a quota of a source that the pool does not have. Cost: reads the pool."""
-    starts = range(0, len(pool), _BLOCK)
-    blocks = (pool.read(range(s, min(s + _BLOCK, len(pool)))) for s in starts)
-    sources = dict.fromkeys(e.source or NO_SOURCE for block in blocks for e in block)
+    """Refuses a quota of a source that the pool does not have."""
+    sources = dict.fromkeys(source_names(pool, np.arange(len(pool))))
     require_known_sources(parse_quotas(settings.quotas), list(sources))
 
 
-def _refuse_overlap(aim: Sequence[Example], pool: Pool) -> None:
-    """Refuses a validation example whose text, but for white space, is in the pool."""
-    words = lambda example: tuple(text_of(example).split())
-    known = {words(example): example for example in aim}
-    for start in range(0, len(pool), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(pool)))
-        for candidate in pool.read(rows):
-            same = known.get(words(candidate))
-            if same is not None:
-                raise InputError(
-                    f"{same.location}: the validation example {same.id!r} is also in "
-                    f"the pool ({candidate.location}); remove it from one of them."
-                )
+class _Overlap:
+    """Finds a validation example whose text, but for white space, is in the pool."""
+
+    def __init__(self, aim: Sequence[Example]):
+        self._known = {_words(example): example for example in aim}
+        self._first: tuple[Example, Example] | None = None
+
+    def look(self, candidate: Example) -> None:
+        """Notes the first candidate that is also a validation example."""
+        if self._known and self._first is None:
+            same = self._known.get(_words(candidate))
+            self._first = same and (same, candidate)
+
+    def refuse(self) -> None:
+        """Raises `InputError` if there is one."""
+        if self._first is not None:
+            same, candidate = self._first
+            raise InputError(
+                f"{same.location}: the validation example {same.id!r} is also in the "
+                f"pool ({candidate.location}); remove it from one of them."
+            )
+
+
+def _words(example: Example) -> tuple[str, ...]:
+    return tuple(text_of(example).split())
 
 
 def _warmup_examples(

@@ -167,6 +167,9 @@ class PoolCandidates:
         found._lengths = self.lengths()[positions], self.was_cut()[positions]
         return found
 
+    def sources(self) -> list[str | None]:
+        return self._pool.sources(self.rows)
+
     def texts(self) -> Iterator[list[Example]]:
         for start in range(0, len(self), _BLOCK):
             yield self._pool.read(self.rows[start : start + _BLOCK])

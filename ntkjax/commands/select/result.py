@@ -1,11 +1,11 @@
 """What a selection found: the parts of its result, and `scores.parquet`.
 
-Texts and ids of the pool are read from disk in blocks; the arrays hold a number or two
-for each of its rows.
+The arrays hold a number or two for each row of the pool; only texts that are shown or
+compared are read from disk.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,12 +112,13 @@ def write_scores(pool: Pool, found: Selection, path: RunPath) -> None:
 
     def write(beside: Path) -> None:
         with parquet.ParquetWriter(beside, schema) as writer:
-            for rows, examples in _blocks(pool):
+            for start in range(0, len(pool), _BLOCK):
+                rows = np.arange(start, min(start + _BLOCK, len(pool)))
                 unknown = [None] * len(rows)
                 votes = found.votes
                 columns = [
-                    [example.id for example in examples],
-                    [example.source for example in examples],
+                    pool.ids(rows),
+                    pool.sources(rows),
                     found.tokens[rows],
                     unknown if votes is None else votes.votes[rows],
                     unknown if votes is None else votes.similarity[rows],
@@ -171,23 +172,16 @@ def _repeats(
     return Repeats(exact=kinds["exact"], ngram=kinds["13-gram"], rows=rows)
 
 
-def _blocks(pool: Pool) -> Iterator[tuple[np.ndarray, list[Example]]]:
-    for start in range(0, len(pool), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(pool)))
-        yield rows, pool.read(rows)
+def source_names(pool: Pool, rows: Int64[np.ndarray, " n"]) -> list[str]:
+    """Where these rows come from; `NO_SOURCE` where they do not say."""
+    return [source or NO_SOURCE for source in pool.sources(rows)]
 
 
 def sources_of(pool: Pool, found: Selection) -> tuple[SourceCounts, ...]:
     """A row per source, by its number of chosen examples, then by its name."""
-    is_scored = np.zeros(len(pool), bool)
-    is_scored[found.scored] = True
-    is_selected = found.is_selected
-    counts: dict[str, Counter] = {name: Counter() for name in ("all", "scored", "top")}
-    for rows, examples in _blocks(pool):
-        names = [example.source or NO_SOURCE for example in examples]
-        counts["all"].update(names)
-        for kind, mask in (("scored", is_scored), ("top", is_selected)):
-            counts[kind].update(names[i] for i in np.flatnonzero(mask[rows]))
+    everything = np.arange(len(pool))
+    kinds = {"all": everything, "scored": found.scored, "top": found.selected}
+    counts = {kind: Counter(source_names(pool, rows)) for kind, rows in kinds.items()}
     ordered = sorted(counts["all"], key=lambda name: (-counts["top"][name], name))
     return tuple(
         SourceCounts(

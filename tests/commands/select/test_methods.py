@@ -9,7 +9,9 @@ import safetensors.numpy
 from ntkjax.checkpoints.mask import MaskFacts, read_mask, theta_hash
 from ntkjax.commands.mask.run import run_mask
 from ntkjax.commands.mask.settings import MaskSettings
+from ntkjax.commands.select.pool_passes import PoolCandidates
 from ntkjax.commands.select.run import run_select
+from ntkjax.data.examples import to_example
 from ntkjax.devices.programs import Program
 from ntkjax.errors import InputError
 from ntkjax.models.lora import initial_theta
@@ -127,6 +129,32 @@ def test_every_cell_runs(run, method, picker):
     ranks = numbers(out, "rank")
     scored = np.sort(ranks[~np.isnan(ranks)])
     np.testing.assert_array_equal(scored, np.arange(1, len(scored) + 1))
+
+
+@pytest.mark.parametrize("picker", PICKERS)
+def test_a_row_is_parsed_to_be_checked_computed_trained_on_and_shown(
+    world, run, monkeypatch, picker
+):
+    """Once each. What it is called and where it comes from is noted."""
+    parsed, computed = [], []
+    read = PoolCandidates.read
+    monkeypatch.setattr(
+        "ntkjax.data.pool.to_example", lambda r: parsed.append(r) or to_example(r)
+    )
+    monkeypatch.setattr(
+        PoolCandidates, "read", lambda c, rows: computed.extend(rows) or read(c, rows)
+    )
+    method = "less" if picker == "facility-location" else "gradient-dot"
+    stages = world.root / f"stages of {picker}"
+    changes = {"method": method, "picker": picker, "stages": stages}
+    for name in ("first", "again"):
+        result = result_of(run(f"{name} {picker}", **changes))
+        shown = 4 + sum(len(group) for group in result["texts"].values())
+        others = shown + result["warmup"]["examples"]
+        assert len(parsed) == NUM_POOL + len(computed) + others
+        assert (len(computed) > 0) == (name == "first")
+        parsed.clear()
+        computed.clear()
 
 
 def test_groups_take_turns(run):

@@ -63,6 +63,7 @@ def test_some_of_the_candidates(candidates, pool):
     np.testing.assert_array_equal(found.column("number"), [3, 5, 30])
     texts = [example for block in some.texts() for example in block]
     assert texts == pool.read([3, 5, 30])
+    assert some.sources() == [text.source for text in texts]
     assert [text.id for text in some.read(np.array([2, 0]))] == ["p30", "p3"]
 
 
