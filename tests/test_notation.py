@@ -11,7 +11,6 @@ from ntkjax.gradients.gram import gram
 from ntkjax.notation import OutputFn, Theta
 from ntkjax.outputs.loss import Loss
 from ntkjax.outputs.pooled import PooledHidden, PooledLogits, Probed
-from ntkjax.outputs.positions import LastPositions
 from tests.oracles import trace_kernel
 
 
@@ -29,9 +28,7 @@ def test_theta_is_a_tree_of_floats(tree, is_theta):
     assert is_bearable(tree, Theta) is is_theta
 
 
-@pytest.mark.parametrize(
-    "output", [Loss, PooledHidden, PooledLogits, Probed, LastPositions]
-)
+@pytest.mark.parametrize("output", [Loss, PooledHidden, PooledLogits, Probed])
 def test_outputs_are_functions_of_theta_and_one_example(output):
     assert is_bearable(lambda theta, x: x, OutputFn)
     assert not is_bearable(jnp.ones(3), OutputFn)
