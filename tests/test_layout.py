@@ -131,6 +131,35 @@ def test_import_is_light():
     assert not loaded & {"matplotlib", "transformers", "orbax", "torch", "pyarrow"}
 
 
+def test_commands_do_not_repeat_each_other():
+    """No dozen lines, white space and imports aside, stand in two of their rooms."""
+    rooms: dict[tuple[str, ...], dict[str, str]] = {}
+    for path in sorted((PACKAGE / "commands").glob("*/**/*.py")):
+        room = path.relative_to(PACKAGE / "commands").parts[0]
+        lines = code_of(path)
+        for start in range(len(lines) - 11):
+            run = tuple(text for _, text in lines[start : start + 12])
+            place = f"{path.relative_to(ROOT)}:{lines[start][0]}"
+            rooms.setdefault(run, {}).setdefault(room, place)
+    assert not [list(p.values()) for p in rooms.values() if len(p) > 1]
+
+
+def code_of(path: pathlib.Path) -> list[tuple[int, str]]:
+    """Numbers and texts of the lines that are neither blank nor of an import."""
+    text = path.read_text(encoding="utf-8")
+    imports = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    return [
+        (number, line.strip())
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and number not in imports
+    ]
+
+
 def test_every_folder_says_what_it_is_for():
     for init in PACKAGE.rglob("__init__.py"):
         assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8")))
