@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from ntkjax.store.atomic import PARTIAL, full_disk_named, write_bytes
+from ntkjax.store.atomic import PARTIAL, beside_of, full_disk_named, write_bytes
 from ntkjax.store.run_path import RunPath, is_remote
 
 
@@ -42,28 +42,64 @@ def copy_files(source: RunPath, target: RunPath, last: str) -> None:
         write_bytes(target / path.name, path.read_bytes())
 
 
+def publish(found: RunPath, folder: RunPath, last: str) -> None:
+    """Makes a filled folder appear as another in one step; the first of several wins.
+
+    In a bucket files are copied one by one, and the folder is whole when the file
+    called `last` is there; writers that end in the same seconds may mix their files.
+
+    Args:
+        found: Beside `folder`. It may be gone afterwards.
+        folder: What is to appear.
+        last: A file that each of them has.
+    """
+    if is_remote(folder):
+        if not (folder / last).exists():
+            copy_files(found, folder, last)
+        return
+    try:
+        found.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+
+
 @contextlib.contextmanager
-def new_folder(folder: RunPath, last: str) -> Iterator[RunPath]:
-    """A folder to fill, which then takes the place of `folder` in one step.
+def new_folder(
+    folder: RunPath, last: str, *, replaces: bool = True
+) -> Iterator[RunPath]:
+    """A folder to fill, which then appears as `folder` in one step.
 
     A bucket cannot do so: there its files appear one by one, and the folder is whole
     when the file called `last` is there, which has to be written at the end.
+
+    Args:
+        folder: What is to appear.
+        last: The file that is written last.
+        replaces: Whether it takes the place of one that is there, or leaves the first
+            of several as it is (`publish`).
 
     Raises:
         InputError: If the disk is full.
     """
     if is_remote(folder):
-        (folder / last).unlink(missing_ok=True)
+        if replaces:
+            (folder / last).unlink(missing_ok=True)
         yield folder
         return
-    beside = folder.with_name(f".{folder.name}{PARTIAL}")
-    shutil.rmtree(beside, ignore_errors=True)  # what a kill left
+    # The one name finds what a kill left; others may fill theirs at the same time.
+    one = folder.with_name(f".{folder.name}{PARTIAL}")
+    beside = one if replaces else beside_of(folder)
+    shutil.rmtree(beside, ignore_errors=True)
     try:
         with full_disk_named(folder):
             beside.mkdir(parents=True)
             yield beside
-            if folder.exists():
+            if replaces and folder.exists():
                 shutil.rmtree(folder)
-            beside.rename(folder)
+            if replaces:
+                beside.rename(folder)
+            else:
+                publish(beside, folder, last)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

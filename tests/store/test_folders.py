@@ -5,6 +5,7 @@ from ntkjax.store.folders import (
     entries_of,
     make_folder,
     new_folder,
+    publish,
     remove_folder,
 )
 
@@ -67,6 +68,30 @@ def test_a_new_folder_takes_the_place_of_the_old(folder):
         fill(filled, "new", "last")
     assert (folder / "last").exists()
     assert (folder / "new").exists()
+
+
+def test_the_first_of_several_is_published(folder):
+    beside = [folder.with_name(f"found {number}") for number in range(2)]
+    fill(beside[0], "first", "last")
+    fill(beside[1], "second", "last")
+    for found in beside:
+        publish(found, folder, "last")
+    assert names(folder) == ["first", "last"]
+
+
+def test_what_cannot_be_published_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        publish(tmp_path / "absent", tmp_path / "run", "last")
+
+
+def test_the_first_of_two_that_are_filled_side_by_side_stays(tmp_path):
+    folder = tmp_path / "run"
+    with new_folder(folder, "last", replaces=False) as one:
+        with new_folder(folder, "last", replaces=False) as two:
+            fill(two, "two", "last")
+        fill(one, "one", "last")
+    assert names(folder) == ["last", "two"]
+    assert names(tmp_path) == ["run"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])

@@ -19,6 +19,7 @@ from ntkjax.commands.select.warmup import HISTORY
 from ntkjax.errors import InputError
 from ntkjax.runs.progress import progress
 from ntkjax.store.atomic import full_disk_named, write_bytes
+from ntkjax.store.folders import new_folder
 from ntkjax.store.run_directory import hash_files, read_json
 from ntkjax.store.shards import read_record, whole_content
 
@@ -115,14 +116,9 @@ def _copy_warm_up(source: Path, target: Path) -> bool:
     if not _is_whole(source):
         return False
     if source != target:
-        beside = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(beside, ignore_errors=True)
-        with full_disk_named(target):
-            beside.mkdir(parents=True)
+        with new_folder(target, last=HISTORY) as beside:  # instead of a damaged one
             for path in _files_of(source):
                 shutil.copyfile(path, beside / path.name)
-        shutil.rmtree(target, ignore_errors=True)  # a damaged one
-        beside.rename(target)
     return True
 
 

@@ -1,6 +1,5 @@
 """What a selection leaves of the model: the warmed-up θ, parameter scores, a mask."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from ntkjax.checkpoints.parameter_scores import SCORES, write_parameter_scores
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.selection.problem import Scored
-from ntkjax.store.atomic import beside_of
+from ntkjax.store.folders import new_folder
 from ntkjax.store.run_path import RunPath
 
 
@@ -65,21 +64,7 @@ def write_parameters(
 
 
 def _once(path: RunPath, last: str, write: Callable[[RunPath], None]) -> None:
-    """Lets `write` fill a folder that appears in one step.
-
-    In a bucket it is whole when the file called `last` is there, which `write` writes
-    at the end.
-    """
-    if (path / last).exists():
-        return
-    if not isinstance(path, Path):
-        write(path)
-        return
-    beside = beside_of(path)
-    write(beside)
-    try:
-        beside.rename(path)
-    except OSError:
-        if not path.exists():
-            raise
-        shutil.rmtree(beside)
+    """Lets `write` fill a folder that appears in one step, unless there is one."""
+    if not (path / last).exists():
+        with new_folder(path, last, replaces=False) as beside:
+            write(beside)

@@ -5,7 +5,8 @@
 
 The folder appears in one step when the training is done; in a bucket, where folders
 cannot be renamed, the history comes last. Of several jobs that share the stages the
-first one publishes, and all read what it wrote.
+first one publishes, and all read what it wrote. Where two mix their files in a bucket,
+these differ by rounding at most, and passes know the snapshots by their content.
 """
 
 from collections.abc import Sequence
@@ -27,10 +28,10 @@ from ntkjax.passes.loss_gradients import hash_of
 from ntkjax.runs.progress import progress
 from ntkjax.selection.problem import Snapshot
 from ntkjax.store.atomic import write_json, write_tensors
-from ntkjax.store.folders import copy_files, make_folder, remove_folder
+from ntkjax.store.folders import make_folder, publish, remove_folder
 from ntkjax.store.polling import wait_until
 from ntkjax.store.run_directory import hash_files, plain_values, read_json
-from ntkjax.store.run_path import RunPath, is_remote
+from ntkjax.store.run_path import RunPath
 from ntkjax.store.shards import NO_PART
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.plan import Plan
@@ -111,7 +112,7 @@ def warm_up(
             )
         if stages.writes:
             write_json(found / HISTORY, [_plain(row) for row in trained.history])
-            _publish(found, folder)
+            publish(found, folder, last=HISTORY)
     wait_until(history.exists)
     if stages.writes:
         remove_folder(job)  # also what a kill before this left
@@ -119,23 +120,6 @@ def warm_up(
     betas = settings.beta1, settings.beta2
     snapshots = tuple(_read_snapshot(path, betas) for path in paths)
     return snapshots, read_json(history)
-
-
-def _publish(found: RunPath, folder: RunPath) -> None:
-    """Makes the result appear in one step; the first of several jobs wins.
-
-    In a bucket two jobs that end in the same seconds may mix their files. They differ
-    by rounding at most, and passes know the snapshots by their content.
-    """
-    if is_remote(folder):
-        if not (folder / HISTORY).exists():
-            copy_files(found, folder, last=HISTORY)
-        return
-    try:
-        found.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
 
 
 def _steps_between_snapshots(plan: Plan) -> int:

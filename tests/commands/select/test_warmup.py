@@ -130,11 +130,11 @@ def test_what_decides_a_warm_up_makes_another(warm, tmp_path):
 
 
 def test_a_kill_before_the_publication(warm, tmp_path, monkeypatch):
-    def stop(*arguments):
+    def stop(*arguments, **named):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(warmup, "_publish", stop)
+        patch.setattr(warmup, "publish", stop)
         with pytest.raises(KeyboardInterrupt):
             warm(tmp_path / "killed")
     again, _ = warm(tmp_path / "killed")
@@ -147,13 +147,13 @@ def test_the_first_of_two_jobs_publishes(warm, tmp_path, monkeypatch):
     """Another job, done a moment before, has the numbers that count."""
     published, _ = warm(tmp_path / "other", seed=1)
     (theirs,) = (tmp_path / "other").glob("warmup-*")
-    publish = warmup._publish
+    publish = warmup.publish
 
-    def too_late(found, folder):
+    def too_late(found, folder, last):
         theirs.rename(folder)
-        publish(found, folder)
+        publish(found, folder, last)
 
-    monkeypatch.setattr(warmup, "_publish", too_late)
+    monkeypatch.setattr(warmup, "publish", too_late)
     snapshots, _ = warm(tmp_path / "mine")
     assert [s.identity for s in snapshots] == [s.identity for s in published]
     assert len(list((tmp_path / "mine").iterdir())) == 1
@@ -161,15 +161,15 @@ def test_the_first_of_two_jobs_publishes(warm, tmp_path, monkeypatch):
 
 def test_two_runs_side_by_side_leave_each_other_alone(warm, tmp_path, monkeypatch):
     """The second begins and ends while the first one is about to publish."""
-    publish, nested = warmup._publish, []
+    publish, nested = warmup.publish, []
 
-    def second_first(found, folder):
+    def second_first(found, folder, last):
         if not nested:
             nested.append(True)
             nested.append(warm(tmp_path, run="other"))
-        publish(found, folder)
+        publish(found, folder, last)
 
-    monkeypatch.setattr(warmup, "_publish", second_first)
+    monkeypatch.setattr(warmup, "publish", second_first)
     snapshots, history = warm(tmp_path)
     theirs, their_history = nested[1]
     assert [s.identity for s in snapshots] == [s.identity for s in theirs]
