@@ -29,26 +29,23 @@ from benchmarks.dualsft_arms import ARMS, Arm, Training, evaluated, predicted, t
 from benchmarks.dualsft_choices import MASKS, Amounts, cut_masks, select_all
 from benchmarks.dualsft_surrogate import open_nearby
 from benchmarks.real_methods import Task, financial_task, task_settings
-from benchmarks.records import RESULTS, NotMeasured, commit, record, shared_folder
+from benchmarks.records import run, shared_folder
 from ntkjax.devices.mesh import one_cpu_device_per_core
 from ntkjax.math.ranking import spearman
 from ntkjax.selection.options import DualsftOptions
-from ntkjax.store.atomic import write_json
 
 
 def main(name: str = "dualsft", arms: Sequence[Arm] = ARMS) -> int:
     """Measures the arms; `name` is the module's, and that of the results file."""
-    try:
-        shared = shared_folder()
-    except NotMeasured as absent:
-        print(f"benchmarks.{name}: {absent}", file=sys.stderr)
-        return 2
     one_cpu_device_per_core()
-    made_by, started = commit(), time.perf_counter()
     amounts, training = Amounts(), Training()
-    with tempfile.TemporaryDirectory() as folder:
-        task = financial_task(shared, Path(folder))
-        findings = measure(task, amounts, training, Path(folder), arms)
+
+    def measured() -> dict:
+        shared = shared_folder()
+        with tempfile.TemporaryDirectory() as folder:
+            task = financial_task(shared, Path(folder))
+            return measure(task, amounts, training, Path(folder), arms)
+
     settings = {
         **task_settings(),
         "budget": amounts.budget,
@@ -58,10 +55,7 @@ def main(name: str = "dualsft", arms: Sequence[Arm] = ARMS) -> int:
         "training": vars(training.settings),
         "questions": f"financial_eval.jsonl, first {training.questions}",
     }
-    seconds = time.perf_counter() - started
-    result = record(name, settings, seconds, findings, made_by)
-    write_json(RESULTS / f"{name}.json", result)
-    return 0
+    return run(name, settings, measured)
 
 
 def measure(

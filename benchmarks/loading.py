@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from benchmarks.records import RESULTS, commit, record
+from benchmarks.records import run
 from ntkjax.checkpoints.checkpoint import INDEX, Checkpoint
 from ntkjax.checkpoints.families.table import read_config
 from ntkjax.models.language_model import split_model
@@ -139,8 +139,11 @@ def _forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def main() -> None:
-    made_by, started = commit(), time.perf_counter()
+def main() -> int:
+    return run("loading", {"gib": 2, "shards": SHARDS}, measure_all)
+
+
+def measure_all() -> dict:
     rows = []
     for stored, dtype in CASES:
         with tempfile.TemporaryDirectory() as parent:
@@ -150,12 +153,8 @@ def main() -> None:
         row = {"stored": stored, "loaded": dtype, "file_mib": round(written / 2**20, 1)}
         rows.append(row | found)
         print(f"{stored} as {dtype}: {found}", file=sys.stderr)
-    settings = {"gib": 2, "shards": SHARDS}
-    seconds = time.perf_counter() - started
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    result = record("loading", settings, seconds, {"cases": rows}, made_by)
-    write_json(RESULTS / "loading.json", result)
+    return {"cases": rows}
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

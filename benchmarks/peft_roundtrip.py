@@ -14,32 +14,26 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from benchmarks.records import RESULTS, NotMeasured, commit, record
-from ntkjax.store.atomic import write_json
+from benchmarks.records import NotMeasured, run
 from tests.golden.parity import folders
 from tests.golden.roundtrip_families import command, write_trained
 
 
 def main() -> int:
-    made_by, started = commit(), time.perf_counter()
+    return run("peft_roundtrip", {}, measured)
+
+
+def measured() -> dict:
     families: dict[str, dict[str, float]] = {}
-    try:
-        with tempfile.TemporaryDirectory() as out:
-            for family, variants in folders().items():
-                families[family] = {
-                    variant.name: error_in_peft(variant, Path(out) / variant.name)
-                    for variant in variants
-                }
-    except NotMeasured as wrong:
-        print(f"benchmarks.peft_roundtrip: {wrong}", file=sys.stderr)
-        return 2
-    seconds = time.perf_counter() - started
-    result = record("peft_roundtrip", {}, seconds, {"families": families}, made_by)
-    write_json(RESULTS / "peft_roundtrip.json", result)
-    return 0
+    with tempfile.TemporaryDirectory() as out:
+        for family, variants in folders().items():
+            families[family] = {
+                variant.name: error_in_peft(variant, Path(out) / variant.name)
+                for variant in variants
+            }
+    return {"families": families}
 
 
 def error_in_peft(folder: Path, out: Path) -> float:

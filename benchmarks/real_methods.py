@@ -11,9 +11,7 @@ unrelated ones reach.
 """
 
 import json
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +20,10 @@ import numpy as np
 
 from benchmarks.processes import run_command
 from benchmarks.real_run import first_lines
-from benchmarks.records import RESULTS, NotMeasured, commit, record, shared_folder
+from benchmarks.records import run, shared_folder
 from ntkjax.data.examples import read_examples
 from ntkjax.selection.dualsft.rescoring import jaccard
 from ntkjax.selection.methods.table import METHODS
-from ntkjax.store.atomic import write_json
 
 
 NUM_TARGET, NUM_POOL, NUM_RETAIN, MAX_LENGTH, SEED = 200, 4000, 200, 128, 0
@@ -56,19 +53,14 @@ class Task:
 
 
 def main() -> int:
-    try:
-        shared = shared_folder()
-    except NotMeasured as absent:
-        print(f"benchmarks.real_methods: {absent}", file=sys.stderr)
-        return 2
-    made_by, started = commit(), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        findings = measure(financial_task(shared, Path(folder)), Path(folder))
     settings = {**task_settings(), "budget": BUDGET, "options": OPTIONS}
-    seconds = time.perf_counter() - started
-    result = record("real_methods", settings, seconds, findings, made_by)
-    write_json(RESULTS / "real_methods.json", result)
-    return 0
+    return run("real_methods", settings, measured)
+
+
+def measured() -> dict:
+    shared = shared_folder()
+    with tempfile.TemporaryDirectory() as folder:
+        return measure(financial_task(shared, Path(folder)), Path(folder))
 
 
 def financial_task(shared: Path, folder: Path) -> Task:

@@ -17,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.records import RESULTS, NotMeasured, record, shared_folder
-from ntkjax.store.atomic import write_json
+from benchmarks.records import run, shared_folder
 
 
 MODELS = ("stories260k", "base4m")
@@ -29,17 +28,12 @@ FLAGS = (
 
 
 def main() -> int:
-    try:
-        shared = shared_folder()
-    except NotMeasured as absent:
-        print(f"benchmarks.real_models: {absent}", file=sys.stderr)
-        return 2
-    started = time.perf_counter()
-    findings = {name: measure(shared, name) for name in MODELS}
-    seconds = time.perf_counter() - started
-    result = record("real_models", {"flags": FLAGS}, seconds, findings)
-    write_json(RESULTS / "real_models.json", result)
-    return 0
+    return run("real_models", {"flags": FLAGS}, measured)
+
+
+def measured() -> dict:
+    shared = shared_folder()
+    return {name: measure(shared, name) for name in MODELS}
 
 
 def measure(shared: Path, name: str) -> dict:

@@ -8,16 +8,13 @@ over questions: they say nothing about other seeds.
 """
 
 import json
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.processes import run_command
-from benchmarks.records import RESULTS, NotMeasured, commit, record, shared_folder
-from ntkjax.store.atomic import write_json
+from benchmarks.records import run, shared_folder
 
 
 BUDGET, MAX_LENGTH, NUM_TARGET, NUM_QUESTIONS = 1000, 256, 200, 500
@@ -25,14 +22,6 @@ RATE = 1e-3
 
 
 def main() -> int:
-    try:
-        shared = shared_folder()
-    except NotMeasured as absent:
-        print(f"benchmarks.real_run: {absent}", file=sys.stderr)
-        return 2
-    made_by, started = commit(), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        findings = measure(shared, Path(folder))
     settings = {
         "model": "base4m",
         "target": f"financial_train.jsonl, first {NUM_TARGET}",
@@ -42,10 +31,13 @@ def main() -> int:
         "learning_rate": RATE,
         "questions": f"financial_eval.jsonl, first {NUM_QUESTIONS}",
     }
-    seconds = time.perf_counter() - started
-    result = record("real_run", settings, seconds, findings, made_by)
-    write_json(RESULTS / "real_run.json", result)
-    return 0
+    return run("real_run", settings, measured)
+
+
+def measured() -> dict:
+    shared = shared_folder()
+    with tempfile.TemporaryDirectory() as folder:
+        return measure(shared, Path(folder))
 
 
 def measure(shared: Path, folder: Path) -> dict:

@@ -9,6 +9,8 @@ import datetime
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ntkjax.runs import environment
@@ -83,6 +85,27 @@ def record(
         "settings": settings,
         **findings,
     }
+
+
+def run(module: str, settings: dict, measure: Callable[[], dict]) -> int:
+    """Measures and writes `<module>.json`; 2, and one line, where it cannot measure.
+
+    Args:
+        module: Such as `real_run`.
+        settings: As in `record`.
+        measure: Gives the findings.
+    """
+    made_by, started = commit(), time.perf_counter()
+    try:
+        findings = measure()
+    except NotMeasured as reason:
+        print(f"benchmarks.{module}: {reason}", file=sys.stderr)
+        return 2
+    seconds = time.perf_counter() - started
+    result = record(module, settings, seconds, findings, made_by)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    write_json(RESULTS / f"{module}.json", result)
+    return 0
 
 
 def write(result: dict, figure: str, out: Path) -> Path:

@@ -7,42 +7,27 @@ fine-tuning on domain and chosen examples. Intervals are Student's t over world 
 The settings were fixed before the first selection was run.
 """
 
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.records import RESULTS, record
-from benchmarks.world import BUDGET, LORA, MAX_LENGTH, SEEDS, TRAINING
-from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
-from ntkjax.commands.demo.comparison import Laboratory, open_laboratory
+from benchmarks.records import run
+from benchmarks.world import BUDGET, LORA, SEEDS, TRAINING, rows_of
+from ntkjax.commands.demo.comparison import Laboratory
 from ntkjax.commands.demo.run import pool_choices, selection_settings, share_of
 from ntkjax.commands.demo.settings import WARMUP, DemoSettings
 from ntkjax.commands.select.run import run_select
 from ntkjax.data.examples import read_examples
 from ntkjax.data.world import make_world, write_world
 from ntkjax.data.world_words import DOMAINS
-from ntkjax.devices.mesh import data_mesh, one_cpu_device_per_core
 from ntkjax.math.intervals import mean_interval
-from ntkjax.store.atomic import write_json
 
 
 METHODS = ("kernel", "vote", "random")
 
 
-def main() -> None:
-    one_cpu_device_per_core()
-    started = time.perf_counter()
-    laboratory = open_laboratory(
-        EMBEDDED_MODEL, LORA, TRAINING, MAX_LENGTH, data_mesh()
-    )
-    rows = []
-    for seed in SEEDS:
-        for name in DOMAINS:
-            rows.append(one_domain(laboratory, seed, name))
-            print(rows[-1], file=sys.stderr, flush=True)
+def main() -> int:
     settings = {
         "budget": BUDGET,
         "kernel": "summed",
@@ -51,10 +36,12 @@ def main() -> None:
         "lora_rank": LORA.rank,
         "seeds": list(SEEDS),
     }
-    findings = {"rows": rows, "domains": {d: summary(rows, d) for d in DOMAINS}}
-    seconds = time.perf_counter() - started
-    result = record("selection", settings, seconds, findings)
-    write_json(RESULTS / "selection.json", result)
+    return run("selection", settings, measure)
+
+
+def measure() -> dict:
+    rows = rows_of(one_domain)
+    return {"rows": rows, "domains": {d: summary(rows, d) for d in DOMAINS}}
 
 
 def one_domain(laboratory: Laboratory, seed: int, name: str) -> dict:
@@ -103,4 +90,4 @@ def summary(rows: list[dict], domain: str) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

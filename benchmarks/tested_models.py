@@ -8,27 +8,16 @@ max|Δ| / max|expected|; both sides compute in float32, which alone explains 1e-
 An error beyond the tolerance of the tests ends the module without a result.
 """
 
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.records import RESULTS, NotMeasured, record
-from ntkjax.store.atomic import write_json
+from benchmarks.records import NotMeasured, run
 from tests.golden.parity import TOLERANCES, errors, folders, reference_versions
 
 
 def main() -> int:
-    started = time.perf_counter()
-    try:
-        findings = measure(folders())
-    except NotMeasured as wrong:
-        print(f"benchmarks.tested_models: {wrong}", file=sys.stderr)
-        return 2
-    seconds = time.perf_counter() - started
-    result = record("tested_models", {"tolerances": TOLERANCES}, seconds, findings)
-    write_json(RESULTS / "tested_models.json", result)
-    return 0
+    settings = {"tolerances": TOLERANCES}
+    return run("tested_models", settings, lambda: measure(folders()))
 
 
 def measure(variants: Mapping[str, Sequence[Path]]) -> dict:

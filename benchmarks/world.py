@@ -9,12 +9,12 @@ selection method is run.
 
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.records import RESULTS, record
+from benchmarks.records import run
 from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
 from ntkjax.commands.demo.comparison import Laboratory, open_laboratory
 from ntkjax.data.examples import Example, read_examples
@@ -23,7 +23,6 @@ from ntkjax.data.world_words import DISTRACTORS, DOMAINS
 from ntkjax.devices.mesh import data_mesh, one_cpu_device_per_core
 from ntkjax.math.intervals import mean_interval
 from ntkjax.models.lora import LoraSettings
-from ntkjax.store.atomic import write_json
 from ntkjax.training.settings import TrainingSettings
 
 
@@ -34,9 +33,27 @@ LORA = LoraSettings(rank=8)
 TRAINING = TrainingSettings(steps=100, batch_size=16, learning_rate=1e-2)
 
 
-def main() -> None:
+def main() -> int:
+    settings = {
+        "budget": BUDGET,
+        "training": vars(TRAINING),
+        "lora_rank": LORA.rank,
+        "seeds": list(SEEDS),
+    }
+    return run("world", settings, measure)
+
+
+def measure() -> dict:
+    rows = rows_of(one_domain)
+    found = differences(rows)
+    for name, difference in found.items():
+        print(name, difference)
+    return {"rows": rows, "differences": found}
+
+
+def rows_of(one_domain: Callable[[Laboratory, int, str], dict]) -> list[dict]:
+    """A row for each seed and domain, said as soon as it is there."""
     one_cpu_device_per_core()
-    started = time.perf_counter()
     laboratory = open_laboratory(
         EMBEDDED_MODEL, LORA, TRAINING, MAX_LENGTH, data_mesh()
     )
@@ -45,17 +62,7 @@ def main() -> None:
         for name in DOMAINS:
             rows.append(one_domain(laboratory, seed, name))
             print(rows[-1], file=sys.stderr, flush=True)
-    settings = {
-        "budget": BUDGET,
-        "training": vars(TRAINING),
-        "lora_rank": LORA.rank,
-        "seeds": list(SEEDS),
-    }
-    findings = {"rows": rows, "differences": differences(rows)}
-    seconds = time.perf_counter() - started
-    write_json(RESULTS / "world.json", record("world", settings, seconds, findings))
-    for name, found in findings["differences"].items():
-        print(name, found)
+    return rows
 
 
 def one_domain(laboratory: Laboratory, seed: int, name: str) -> dict:
@@ -96,4 +103,4 @@ def differences(rows: list[dict]) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -65,3 +65,20 @@ def test_absent_shared_folder_ends_with_2(module, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"benchmarks.{module}: no models in")
+
+
+def test_a_module_writes_what_it_measured_or_says_why_not(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    assert records.run("small", {"size": 1}, lambda: {"speed": 2}) == 0
+    written = json.loads((tmp_path / "results" / "small.json").read_text())
+    assert (written["benchmark"], written["settings"]) == ("small", {"size": 1})
+    assert written["speed"] == 2
+
+    def refuse():
+        raise records.NotMeasured("no models here.")
+
+    assert records.run("other", {}, refuse) == 2
+    assert capsys.readouterr().err == "benchmarks.other: no models here.\n"
+    assert not (tmp_path / "results" / "other.json").exists()
