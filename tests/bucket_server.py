@@ -114,6 +114,11 @@ def reset(bucket: Bucket) -> None:
     module._reach.cache_clear()
 
 
+def prepare_client() -> None:
+    """What a run does before it looks at a path: no lists of objects are kept."""
+    module._prepare_client()
+
+
 class _Handler(BaseHTTPRequestHandler):
     bucket: Bucket
     protocol_version = "HTTP/1.1"

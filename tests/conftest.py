@@ -8,6 +8,7 @@ import pytest
 
 from tests.bucket_server import Bucket, reset, serving
 from tests.bytecode import keep_bytecode
+from tests.bucket_server import Bucket, prepare_client, reset, serving
 from tests.commands.world import build_world
 from tests.durations import Recorder, longest_first
 
@@ -89,6 +90,7 @@ def _bucket():
     with serving(Bucket()) as bucket, pytest.MonkeyPatch.context() as patch:
         for name, value in bucket.environment().items():
             patch.setenv(name, value)
+        prepare_client()
         yield bucket
 
 
