@@ -11,7 +11,6 @@ Independent jobs share a folder: each writes the shards of its part.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from ntkjax.errors import InputError
 from ntkjax.store.atomic import full_disk_named, tensor_bytes, write_bytes, write_json
 from ntkjax.store.folders import entries_of, make_folder
 from ntkjax.store.run_path import RunPath
+from ntkjax.store.seals import read_record
 
 
 NO_PART = (0, 2)
@@ -168,15 +168,6 @@ class ShardedPass:
                 )
 
 
-def read_record(path: RunPath) -> dict[str, Any] | None:
-    """The record of a shard of any pass; None if it is missing or damaged."""
-    try:
-        record = json.loads(_read(path) or b"null")
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
-
-
 def whole_content(path: RunPath, record: dict[str, Any]) -> bytes | None:
     """The safetensors file beside a record, if it is the one that the record names."""
     content = _read(path.with_suffix(".safetensors"))
@@ -184,12 +175,6 @@ def whole_content(path: RunPath, record: dict[str, Any]) -> bytes | None:
         return None
     is_named = hashlib.sha256(content).hexdigest() == record.get("sha256")
     return content if is_named else None
-
-
-def config_hash(values: dict[str, Any]) -> str:
-    """SHA-256 of plain values: the same for the same values in any order of keys."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_part(text: str) -> tuple[int, int]:

@@ -21,7 +21,8 @@ from ntkjax.runs.progress import progress
 from ntkjax.store.atomic import full_disk_named, write_bytes
 from ntkjax.store.folders import new_folder
 from ntkjax.store.run_directory import hash_files, read_json
-from ntkjax.store.shards import read_record, whole_content
+from ntkjax.store.seals import read_record
+from ntkjax.store.shards import whole_content
 
 
 _STAGE = re.compile(r"[^.].*-[0-9a-f]{16}")

@@ -25,7 +25,8 @@ from ntkjax.store.atomic import write_tensors
 from ntkjax.store.folders import make_folder
 from ntkjax.store.polling import wait_until
 from ntkjax.store.run_path import RunPath
-from ntkjax.store.shards import ShardedPass, config_hash, part_of
+from ntkjax.store.seals import config_hash
+from ntkjax.store.shards import ShardedPass, part_of
 
 
 _BLOCK = 4096

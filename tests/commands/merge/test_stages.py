@@ -9,7 +9,8 @@ from ntkjax.commands.merge.stages import merge_stages
 from ntkjax.errors import InputError
 from ntkjax.store import atomic
 from ntkjax.store.atomic import write_json, write_tensors
-from ntkjax.store.shards import ShardedPass, config_hash
+from ntkjax.store.seals import config_hash
+from ntkjax.store.shards import ShardedPass
 
 
 HASH = config_hash({"pass": 1})

@@ -1,0 +1,182 @@
+import hashlib
+import json
+import shutil
+
+import pytest
+
+from ntkjax.errors import InputError
+from ntkjax.store import seals
+from ntkjax.store.seals import (
+    SEAL,
+    config_hash,
+    damage,
+    damage_of,
+    is_sealed,
+    read_record,
+    record_of,
+    seal,
+)
+
+
+FILES = {"empty": b"", "a.json": b"{}", "below/deep/b": bytes(range(256))}
+
+
+@pytest.fixture(params=["local", "remote"])
+def folder(request, tmp_path):
+    """A folder that holds `FILES`."""
+    folder = tmp_path / "run"
+    if request.param == "remote":
+        folder = request.getfixturevalue("bucket").path("run")
+    for name, content in FILES.items():
+        if request.param == "local":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_what_was_sealed_is_whole(folder):
+    assert not is_sealed(folder)
+    assert damage(folder) == "seal.json is missing or damaged"
+    record = seal(folder)
+    assert is_sealed(folder)
+    assert damage(folder) is None
+    assert record == read_record(folder / SEAL)
+    assert record["files"] == {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in FILES.items()
+    }
+    assert seal(folder) == record  # which does not hold itself
+
+
+def test_any_other_byte_of_any_file_is_damage(folder):
+    seal(folder)
+    found = {}
+    for name in ("a.json", "below/deep/b", SEAL):
+        content = (folder / name).read_bytes()
+        middle = len(content) // 2
+        flipped = bytes([content[middle] ^ 1])
+        damages = {
+            "flipped": content[:middle] + flipped + content[middle + 1 :],
+            "cut": content[:middle],
+            "emptied": b"",
+            "deleted": None,
+        }
+        for kind, damaged in damages.items():
+            (folder / name).unlink()
+            if damaged is not None:
+                (folder / name).write_bytes(damaged)
+            found[name, kind] = damage(folder)
+        (folder / name).write_bytes(content)
+        assert damage(folder) is None
+    no_seal = "seal.json is missing or damaged"
+    assert found == {
+        ("a.json", "flipped"): "a.json has other bytes than were written",
+        ("a.json", "cut"): "a.json has 1 bytes in place of 2",
+        ("a.json", "emptied"): "a.json has 0 bytes in place of 2",
+        ("a.json", "deleted"): "a.json is missing",
+        ("below/deep/b", "flipped"): "below/deep/b has other bytes than were written",
+        ("below/deep/b", "cut"): "below/deep/b has 128 bytes in place of 256",
+        ("below/deep/b", "emptied"): "below/deep/b has 0 bytes in place of 256",
+        ("below/deep/b", "deleted"): "below/deep/b is missing",
+        **{(SEAL, kind): no_seal for kind in ("cut", "emptied", "deleted")},
+        (SEAL, "flipped"): found[SEAL, "flipped"],  # what it says depends on the byte
+    }
+    assert found[SEAL, "flipped"]
+
+
+def test_no_flipped_bit_of_a_seal_hides_a_file(tmp_path):
+    """Not even one that gives two lines the same name, of which JSON keeps one."""
+    for name in ("step-2", "step-3"):
+        (tmp_path / name).write_bytes(b"same")
+    seal(tmp_path)
+    content = (tmp_path / SEAL).read_bytes()
+    for place in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        (tmp_path / SEAL).write_bytes(flipped)
+        record = read_record(tmp_path / SEAL)
+        assert damage(tmp_path) or record["files"].keys() == {"step-2", "step-3"}
+
+
+def test_a_record_that_is_none_is_damage(tmp_path):
+    broken = ["null", "[]", "3", "{}", "[" * 10**5, '{"files": {}, "sha256": "0"}']
+    for text in [*broken, '{"files": []}', '{"files": {"a": NaN}}']:
+        (tmp_path / SEAL).write_text(text)
+        assert damage(tmp_path) == "seal.json is missing or damaged"
+
+
+def test_a_folder_that_is_not_there_is_not_whole(tmp_path):
+    assert not is_sealed(tmp_path / "none")
+    assert damage(tmp_path / "none") == "seal.json is missing or damaged"
+
+
+def test_what_is_no_file_is_missing(tmp_path):
+    (tmp_path / "a").write_text("x")
+    seal(tmp_path)
+    (tmp_path / "a").unlink()
+    (tmp_path / "a").mkdir()
+    assert damage(tmp_path) == "a is missing"
+    shutil.move(tmp_path / SEAL, tmp_path / "a")
+    (tmp_path / SEAL).mkdir()
+    assert damage(tmp_path) == "seal.json is missing or damaged"
+
+
+def test_other_files_are_not_asked_about(tmp_path):
+    (tmp_path / ".a.1.partial").write_text("what a kill left")
+    assert seal(tmp_path)["files"] == {}
+    (tmp_path / "note").write_text("of the user")
+    assert damage(tmp_path) is None
+
+
+def test_a_record_of_some_files_lies_elsewhere(folder):
+    record = json.loads(json.dumps(record_of(folder, ["a.json", "below/deep/b"])))
+    (folder / "empty").write_bytes(b"no more")
+    assert damage_of(folder, record) is None
+    (folder / "a.json").write_bytes(b"[]")
+    assert damage_of(folder, record) == "a.json has other bytes than were written"
+    for no_record in (None, [], {"files": record["files"]}):
+        assert damage_of(folder, no_record) == "seal.json is missing or damaged"
+    with pytest.raises(FileNotFoundError, match="none"):
+        record_of(folder, ["none"])
+
+
+def test_a_full_disk_leaves_no_seal(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(InputError, match=r"seal\.json: the disk is full"):
+        seal(tmp_path)
+    assert not is_sealed(tmp_path)
+
+
+def test_every_file_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "b").write_text("y")
+    read = []
+    look = seals._look
+    monkeypatch.setattr(seals, "_look", lambda path: read.append(path) or look(path))
+    seal(tmp_path)
+    assert damage(tmp_path) is None
+    assert sorted(path.name for path in read) == ["a", "a", "b", "b"]
+
+
+def test_records_of_any_kind(tmp_path):
+    path = tmp_path / "record.json"
+    assert read_record(path) is None
+    for text in ("[1]", "{", "", "\ud800".encode("utf-8", "surrogatepass")):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        assert read_record(path) is None
+    path.write_text('{"a": 1}')
+    assert read_record(path) == {"a": 1}
+
+
+def test_config_hash_is_of_the_values_alone():
+    values = {"a": 1, "b": {"c": [1.5, None, "é"], "d": True}}
+    turned = {"b": {"d": True, "c": [1.5, None, "é"]}, "a": 1}
+    assert config_hash(values) == config_hash(turned)
+    assert len(config_hash(values)) == 64
+    others = [{}, {**values, "a": 2}, {**values, "a": "1"}, {**values, "e": None}]
+    assert len({config_hash(other) for other in [*others, values]}) == 5
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        config_hash({"a": float("nan")})
