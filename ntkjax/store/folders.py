@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from etils import epath
 
@@ -33,6 +34,16 @@ def remove_folder(folder: RunPath) -> None:
     elif folder.exists():
         with contextlib.suppress(OSError):
             folder.rmtree(missing_ok=True)
+
+
+def discard_folder(folder: RunPath) -> None:
+    """Removes a folder that others may look at: a local one is gone in one step."""
+    if isinstance(folder, Path):
+        beside = beside_of(folder)
+        with contextlib.suppress(FileNotFoundError):  # another was faster
+            folder.rename(beside)
+        folder = beside
+    remove_folder(folder)
 
 
 def copy_files(source: RunPath, target: RunPath, last: str) -> None:

@@ -20,6 +20,7 @@ from ntkjax.store.atomic import is_partial, json_text, write_json, write_text
 from ntkjax.store.bucket import require_reachable
 from ntkjax.store.folders import entries_of, make_folder
 from ntkjax.store.run_path import RunPath, is_remote
+from ntkjax.store.seals import file_hash
 
 
 SETTINGS = "run.yaml"
@@ -124,13 +125,15 @@ def read_json(path: RunPath) -> Any:
 
 
 def hash_files(paths: Sequence[RunPath]) -> str:
-    """SHA-256 over names and contents, in the order of the names."""
+    """SHA-256 over names and contents, in the order of the names. Cost: reads all."""
+    return combined_hash([(path.name, file_hash(path)) for path in paths])
+
+
+def combined_hash(hashes: Sequence[tuple[str, str]]) -> str:
+    """`hash_files` of files whose names and SHA-256 are known."""
     total = hashlib.sha256()
-    for path in sorted(paths, key=lambda p: p.name):
-        opened: Any = path.open("rb")
-        with opened as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.name} {digest}\n".encode())
+    for name, digest in sorted(hashes, key=lambda pair: pair[0]):
+        total.update(f"{name} {digest}\n".encode())
     return total.hexdigest()
 
 

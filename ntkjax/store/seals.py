@@ -9,9 +9,12 @@ also lie elsewhere, in the result of a run for instance (`record_of`, `damage_of
 
 import hashlib
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard
 
+import numpy as np
+
+from ntkjax.errors import InputError
 from ntkjax.store.atomic import is_partial, write_json
 from ntkjax.store.folders import entries_of
 from ntkjax.store.run_path import RunPath
@@ -29,9 +32,18 @@ def seal(folder: RunPath) -> Record:
     Raises:
         InputError: If the disk is full.
     """
-    record = record_of(folder)
-    write_json(folder / SEAL, record)
-    return record
+    return _write(folder, record_of(folder)["files"])
+
+
+def add_to_seal(folder: RunPath, record: Record, name: str) -> Record:
+    """Seals one more file, written after the record was. Cost: reads it alone.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        InputError: If the disk is full.
+    """
+    more = record_of(folder, [name])["files"]
+    return _write(folder, dict(sorted((record["files"] | more).items())))
 
 
 def is_sealed(folder: RunPath) -> bool:
@@ -45,6 +57,18 @@ def damage(folder: RunPath) -> str | None:
     Cost: reads every file once, up to the first that is damaged.
     """
     return damage_of(folder, read_record(folder / SEAL))
+
+
+def sealed_record(folder: RunPath) -> Record:
+    """The record in a folder's seal. Cost: reads it alone.
+
+    Raises:
+        InputError: If it is missing or damaged.
+    """
+    record = read_record(folder / SEAL)
+    if not _is_record(record):
+        raise InputError(f"{folder / SEAL}: missing or damaged.")
+    return record
 
 
 def record_of(folder: RunPath, names: Iterable[str] | None = None) -> Record:
@@ -64,7 +88,7 @@ def record_of(folder: RunPath, names: Iterable[str] | None = None) -> Record:
         if found is None:
             raise FileNotFoundError(str(folder / name))
         files[name] = found
-    return {"files": files, "sha256": config_hash(files)}
+    return _record(files)
 
 
 def damage_of(folder: RunPath, record: Any) -> str | None:
@@ -91,13 +115,37 @@ def read_record(path: RunPath) -> Record | None:
     return record if isinstance(record, dict) else None
 
 
+def file_hash(path: RunPath) -> str:
+    """SHA-256 of a file's content."""
+    return _hashed(path)["sha256"]
+
+
+def tensors_hash(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of arrays: names, types, shapes and numbers, in any order of names."""
+    total = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        total.update(f"{name} {array.dtype} {array.shape} ".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
 def config_hash(values: dict[str, Any]) -> str:
     """SHA-256 of plain values: the same for the same values in any order of keys."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_record(record: Any) -> bool:
+def _record(files: dict[str, Any]) -> Record:
+    return {"files": files, "sha256": config_hash(files)}
+
+
+def _write(folder: RunPath, files: dict[str, Any]) -> Record:
+    record = _record(files)
+    write_json(folder / SEAL, record)
+    return record
+
+
+def _is_record(record: Any) -> TypeGuard[Record]:
     """Whether it is one, and its own hash says so: a lost line would hide a file."""
     if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
         return False
@@ -119,8 +167,10 @@ def _names_below(folder: RunPath, prefix: str = "") -> list[str]:
 
 def _look(path: RunPath) -> dict[str, Any] | None:
     """Bytes and hash of a file; None if there is none."""
-    if not path.is_file():
-        return None
+    return _hashed(path) if path.is_file() else None
+
+
+def _hashed(path: RunPath) -> dict[str, Any]:
     opened: Any = path.open("rb")
     with opened as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,10 +1,14 @@
-"""Training states on disk, whole or not at all (orbax), the newest two of them."""
+"""Training states on disk, whole or not at all (orbax), the newest two of them.
+
+Beside what orbax writes of a step lies its seal. A step without one was cut short, one
+that its seal does not fit was damaged since, and neither is read.
+"""
 
 import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +20,9 @@ from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.store.bucket import bucket_errors, reason_of
-from ntkjax.store.folders import make_folder
+from ntkjax.store.folders import entries_of, make_folder, remove_folder
 from ntkjax.store.run_path import RunPath, absolute, is_remote
+from ntkjax.store.seals import damage, is_sealed, seal
 
 
 _KEPT = 2
@@ -42,22 +47,32 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints of one training in one folder.
 
-    Of several processes the leading one writes; all of them read.
+    Of several processes the leading one writes; all of them read. At the beginning it
+    removes checkpoints that are newer than the newest whole one: a kill cut them short,
+    or they were damaged since.
 
     Args:
         folder: Where they are; made if absent.
         identity: A hash of everything that decides the training. A folder with
             checkpoints of another one is refused.
         team: The processes that train together.
+        say: Called with a line where checkpoints were removed.
 
     Raises:
         InputError: If the folder cannot be written.
     """
 
-    def __init__(self, folder: RunPath, identity: str, team: Team):
+    def __init__(
+        self,
+        folder: RunPath,
+        identity: str,
+        team: Team,
+        say: Callable[[str], None] = lambda line: None,
+    ):
         import orbax.checkpoint as orbax
 
         self._folder, self._identity, self._team = folder, identity, team
+        self._say = say
         self._errors = bucket_errors() if is_remote(folder) else ()
         if team.leads:
             self._manager = self._opened(orbax)
@@ -68,7 +83,7 @@ class Checkpoints:
         self._rest_until = 0.0
 
     def newest(self) -> Checkpoint | None:
-        """The newest complete checkpoint.
+        """The newest whole checkpoint.
 
         Raises:
             InputError: If it belongs to another training.
@@ -115,6 +130,7 @@ class Checkpoints:
         with _quiet():
             try:
                 self._manager.save(checkpoint.step, args=content, force=True)
+                seal(self._folder / str(checkpoint.step))
             except (OSError, ValueError, *self._errors) as error:
                 reason = str(error).strip().split("\n")[0]
                 raise InputError(
@@ -142,6 +158,7 @@ class Checkpoints:
             try:
                 if self._team.leads:
                     make_folder(self._folder)
+                    self._drop_damaged()
                 path = absolute(self._folder)
                 return orbax.CheckpointManager(path, options=options)
             except (OSError, *self._errors) as error:
@@ -149,6 +166,24 @@ class Checkpoints:
                 if is_remote(self._folder):
                     reason = reason_of(error)
                 raise InputError(f"{self._folder}: {reason}.") from error
+
+    def _drop_damaged(self) -> None:
+        """Removes what is newer than the newest whole one, and says so.
+
+        Before orbax looks: of damaged ones it makes errors of any kind.
+        """
+        names = (path.name for path in entries_of(self._folder))
+        faults = []
+        goes_on = "begins anew"
+        for step in sorted((int(n) for n in names if n.isdecimal()), reverse=True):
+            fault = _fault(self._folder / str(step))
+            if fault is None:
+                goes_on = f"goes on from step {step}"
+                break
+            remove_folder(self._folder / str(step))
+            faults.append(f"the checkpoint of step {step} {fault}")
+        if faults:
+            self._say(f"{self._folder}: {', '.join(faults)}; the training {goes_on}.")
 
     def close(self) -> None:
         """Ends what orbax runs in the background."""
@@ -191,6 +226,14 @@ def training_identity(
             total.update(f"{len(example.tokens)} ".encode())
             total.update(example.tokens.tobytes() + example.targets.tobytes())
     return total.hexdigest()
+
+
+def _fault(folder: RunPath) -> str | None:
+    """What keeps a checkpoint from being read, as the end of a sentence."""
+    if not is_sealed(folder):
+        return "was not finished"
+    found = damage(folder)
+    return found and f"is damaged ({found})"
 
 
 @contextlib.contextmanager

@@ -69,6 +69,7 @@ def train_adapter(
     advance: Callable[[int], None] = lambda count: None,
     record: Callable[[dict[str, Any]], None] = lambda row: None,
     observe: Callable[[TrainingState], None] = lambda state: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> TrainedAdapter:
     """Trains θ with AdamW on the mean loss over each step's target tokens.
 
@@ -97,6 +98,7 @@ def train_adapter(
             interruption too.
         observe: Called with the state after every step, before it is saved. Steps of
             before the newest checkpoint are not seen again.
+        say: Called with a line about checkpoints that could not be read.
 
     Raises:
         InputError: If settings or data cannot be used, if a loss or gradient is not
@@ -113,7 +115,7 @@ def train_adapter(
         decides = (settings, seed, mix, max_length, validate_every)
         data = [*sources, validation]
         identity = training_identity(model, theta, data, decides, mask)
-        store = Checkpoints(checkpoints, identity, Team(mesh))
+        store = Checkpoints(checkpoints, identity, Team(mesh), say)
     try:
         take_step = _Stepper(
             *(replicate(model, mesh), replicate(mask, mesh)),

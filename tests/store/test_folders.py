@@ -1,7 +1,9 @@
 import pytest
 
+from ntkjax.store.atomic import is_partial
 from ntkjax.store.folders import (
     copy_files,
+    discard_folder,
     entries_of,
     make_folder,
     new_folder,
@@ -51,6 +53,21 @@ def test_removing(folder):
     fill(folder / "below", "a")
     remove_folder(folder)
     assert not folder.exists()
+
+
+def test_discarding(folder):
+    discard_folder(folder)
+    fill(folder / "below", "a")
+    discard_folder(folder)
+    assert not folder.exists()
+
+
+def test_a_discarded_folder_is_gone_in_one_step(tmp_path, monkeypatch):
+    fill(tmp_path / "run", "a")
+    monkeypatch.setattr("shutil.rmtree", lambda *arguments, **named: None)
+    discard_folder(tmp_path / "run")
+    (left,) = tmp_path.iterdir()
+    assert is_partial(left)
 
 
 def test_the_last_file_is_copied_last(bucket, tmp_path):

