@@ -6,9 +6,8 @@ import pathlib
 import jax
 import pytest
 
-from tests.bucket_server import Bucket, reset, serving
-from tests.bytecode import keep_bytecode
 from tests.bucket_server import Bucket, prepare_client, reset, serving
+from tests.bytecode import keep_bytecode
 from tests.commands.world import build_world
 from tests.durations import Recorder, longest_first
 

@@ -135,8 +135,22 @@ def read_tensors(path: RunPath) -> dict[str, np.ndarray]:
         return safetensors.numpy.load(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, KeyError) as error:  # of a type NumPy lacks
         raise damaged(path, error) from error
+
+
+def read_described(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """All tensors of a local safetensors file, and its metadata.
+
+    Raises:
+        InputError: If it is missing or damaged, or holds a type that NumPy lacks.
+    """
+    with open_safetensors(path) as file:
+        try:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, TypeError, AttributeError) as error:
+            raise damaged(path, error) from error
+        return tensors, file.metadata() or {}
 
 
 def require_finite(array: np.ndarray, name: str, path: RunPath) -> None:

@@ -16,11 +16,12 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Bool
 
-from ntkjax.checkpoints.checkpoint import open_safetensors
+from ntkjax.checkpoints.checkpoint import open_safetensors, read_described
 from ntkjax.errors import InputError
 from ntkjax.models.lora import LoraSettings
 from ntkjax.store.atomic import write_bytes
 from ntkjax.store.run_path import RunPath
+from ntkjax.store.seals import tensors_hash
 
 
 Mask = dict[str, Bool[np.ndarray, "..."]]
@@ -28,6 +29,7 @@ Mask = dict[str, Bool[np.ndarray, "..."]]
 
 _KEY = "ntkjax.mask"
 _FACTS = {"model", "parameters", "lora", "start", "kept", "of"}
+_HASH = "sha256"  # masks of before it was there are read, too
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def write_mask(path: RunPath, mask: Mapping[str, np.ndarray], facts: MaskFacts) 
     arrays = {name: np.asarray(leaf, np.bool_) for name, leaf in mask.items()}
     of = sum(leaf.size for leaf in arrays.values())
     about = {**facts.plain(), "kept": count_kept(arrays), "of": of}
+    about |= {_HASH: tensors_hash(arrays)}
     # One key, since safetensors writes several in any order.
     metadata = {_KEY: json.dumps(about)}
     write_bytes(path, safetensors.numpy.save(arrays, metadata=metadata))
@@ -99,9 +102,7 @@ def read_mask(
             adapter or start than `facts` say, or if it keeps nothing.
     """
     try:
-        with open_safetensors(path) as file:
-            metadata = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        stored, metadata = read_described(path)
     except InputError as error:
         raise InputError(f"--mask {error}") from error
     about = _about(path, metadata)
@@ -123,6 +124,11 @@ def read_mask(
             f"--mask {path}: damaged: it keeps {kept} parameters, but says "
             f"{about['kept']}; make it again."
         )
+    if about.get(_HASH, tensors_hash(stored)) != tensors_hash(stored):
+        raise InputError(
+            f"--mask {path}: damaged: it keeps other parameters than it was written "
+            "with; make it again."
+        )
     if not kept:
         raise InputError(f"--mask {path}: keeps no parameter, so nothing would train.")
     return {name: stored[name] for name in theta_shapes}
@@ -132,9 +138,13 @@ def _about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """What the mask says of itself."""
     try:
         about = json.loads(metadata.get(_KEY, "null"))
-    except ValueError:
+    except (ValueError, RecursionError):
         about = None
-    if not isinstance(about, dict) or about.keys() != _FACTS:
+    if (
+        not isinstance(about, dict)
+        or about.keys() - {_HASH} != _FACTS
+        or not isinstance(about["lora"], dict | None)
+    ):
         raise InputError(
             f"--mask {path}: no mask of parameters; expected a file that `ntkjax "
             "select` wrote as one."

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from ntkjax.checkpoints.checkpoint import open_safetensors
+from ntkjax.checkpoints.checkpoint import read_described
 from ntkjax.checkpoints.mask import MaskFacts
 from ntkjax.errors import InputError
 from ntkjax.models.lora import LoraSettings
 from ntkjax.store.atomic import write_bytes
 from ntkjax.store.run_path import RunPath
+from ntkjax.store.seals import tensors_hash
 
 
 SCORES = "parameters.safetensors"
@@ -26,6 +27,7 @@ SCORES = "parameters.safetensors"
 
 _KEY = "ntkjax.parameters"
 _PARTS = ("score", "theta")
+_HASH = "sha256"  # files of before it was there are read, too
 
 Tree = dict[str, np.ndarray]
 
@@ -47,7 +49,8 @@ def write_parameter_scores(
     for name, leaf in content.items():
         if not np.isfinite(leaf).all():
             raise ValueError(f"{name}: numbers must be finite.")
-    metadata = {_KEY: json.dumps(facts.plain())}
+    about = {**facts.plain(), _HASH: tensors_hash(content)}
+    metadata = {_KEY: json.dumps(about)}
     write_bytes(path, safetensors.numpy.save(content, metadata=metadata))
 
 
@@ -57,9 +60,7 @@ def read_parameter_scores(path: Path) -> tuple[Tree, Tree, MaskFacts]:
     Raises:
         InputError: If the file is missing, damaged, or something else.
     """
-    with open_safetensors(path) as file:
-        metadata = file.metadata() or {}
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    stored, metadata = read_described(path)
     trees: dict[str, Tree] = {part: {} for part in _PARTS}
     try:
         about: dict[str, Any] = json.loads(metadata[_KEY])
@@ -70,7 +71,7 @@ def read_parameter_scores(path: Path) -> tuple[Tree, Tree, MaskFacts]:
         if lora is not None:
             lora = LoraSettings(**{**lora, "targets": tuple(lora["targets"])})
         facts = MaskFacts(about["model"], lora, about["start"])
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: no scores of parameters; expected a file that `ntkjax select "
             "--method dualsft` wrote."
@@ -80,4 +81,9 @@ def read_parameter_scores(path: Path) -> tuple[Tree, Tree, MaskFacts]:
         n: a.shape for n, a in values.items()
     }:
         raise InputError(f"{path}: damaged: scores and values differ in shape.")
+    if about.get(_HASH, tensors_hash(stored)) != tensors_hash(stored):
+        raise InputError(
+            f"{path}: damaged: it holds other numbers than were written; run the same "
+            "`ntkjax select` again."
+        )
     return scores, values, facts

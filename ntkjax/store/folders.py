@@ -93,7 +93,7 @@ def new_folder(
     Raises:
         InputError: If the disk is full.
     """
-    if is_remote(folder):
+    if not isinstance(folder, Path):
         if replaces:
             (folder / last).unlink(missing_ok=True)
         yield folder

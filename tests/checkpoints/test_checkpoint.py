@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from ntkjax.checkpoints.checkpoint import Checkpoint, open_safetensors, require_finite
+from ntkjax.checkpoints.checkpoint import (
+    Checkpoint,
+    open_safetensors,
+    read_described,
+    read_tensors,
+    require_finite,
+)
 from ntkjax.errors import InputError
 from tests.checkpoints.files import GOLDEN, PLAIN
 
@@ -243,3 +249,24 @@ def test_the_largest_finite_numbers_pass(tmp_path):
 def test_a_folder_is_no_safetensors_file(tmp_path):
     with pytest.raises(InputError, match="damaged"):
         open_safetensors(tmp_path)
+
+
+def test_tensors_with_what_the_file_says_of_them(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"a": np.ones(2, np.float32)}, path, metadata={"of": "me"})
+    tensors, metadata = read_described(path)
+    assert tensors["a"].tolist() == [1, 1]
+    assert metadata == {"of": "me"}
+    save_file({}, path)
+    assert read_described(path) == ({}, {})
+
+
+def test_types_that_numpy_lacks_are_named(tmp_path):
+    path = tmp_path / "a.safetensors"
+    header = {"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    for read in (read_described, read_tensors):
+        with pytest.raises(InputError, match=r"a\.safetensors: damaged or truncated"):
+            read(path)

@@ -1,6 +1,7 @@
 """Mask files: what was written comes back, and nothing else is taken for it."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -18,6 +19,7 @@ from ntkjax.checkpoints.mask import (
 from ntkjax.errors import InputError
 from ntkjax.models.lora import LoraSettings
 from tests.checkpoints.files import PLAIN
+from tests.damages import damage_file
 from tests.problems import RANK_TWO, random_model, tiny_config
 
 
@@ -59,6 +61,48 @@ def test_what_was_written_comes_back(path):
         assert found[name].dtype == np.bool_
         np.testing.assert_array_equal(found[name], leaf)
     assert count_kept(found) == sum(leaf.sum() for leaf in some_mask().values())
+
+
+def test_no_damage_gives_another_mask(path, tmp_path):
+    """Whichever byte it is, and neither do the same numbers in another order."""
+    content, mask = path.read_bytes(), some_mask()
+    damaged, said = tmp_path / "damaged", []
+    for place in range(0, len(content), 5):
+        flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        damaged.write_bytes(flipped)
+        try:
+            found = read_mask(damaged, SHAPES, FACTS)
+        except InputError as error:
+            said.append(str(error))
+        else:
+            for name, leaf in mask.items():
+                np.testing.assert_array_equal(found[name], leaf, err_msg=str(place))
+    assert len(said) > len(content) / 10
+    assert all(line.startswith(f"--mask {damaged}: ") for line in said)
+    assert not any("\n" in line for line in said)
+    for kind in ("truncated", "emptied", "deleted"):
+        damaged.write_bytes(content)
+        damage_file(damaged, kind)
+        refused(damaged)
+    swapped = {name: leaf.reshape(-1)[::-1] for name, leaf in mask.items()}
+    swapped = {n: leaf.reshape(SHAPES[n]).copy() for n, leaf in swapped.items()}
+    with safe_open(path, "np") as file:
+        save_file(swapped, damaged, metadata=file.metadata())
+    assert refused(damaged).startswith("damaged: it keeps other parameters than it was")
+
+
+def test_masks_of_before_the_hash_are_read(path):
+    with safe_open(path, "np") as file:
+        about = json.loads(file.metadata()["ntkjax.mask"])
+    assert len(about.pop("sha256")) == 64
+    save_file(some_mask(), path, metadata={"ntkjax.mask": json.dumps(about)})
+    assert read_mask(path, SHAPES, FACTS).keys() == SHAPES.keys()
+    for lora in ([], "text"):
+        metadata = {"ntkjax.mask": json.dumps(about | {"lora": lora})}
+        save_file(some_mask(), path, metadata=metadata)
+        assert refused(path).startswith("no mask of parameters")
+    save_file(some_mask(), path, metadata={"ntkjax.mask": "[" * 10**5})
+    assert refused(path).startswith("no mask of parameters")
 
 
 def test_the_same_mask_gives_the_same_bytes(path, tmp_path):

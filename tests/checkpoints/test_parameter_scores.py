@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -29,6 +31,37 @@ def test_what_was_written_is_read(tmp_path, lora):
         assert tree.keys() == expected.keys()
         for name, leaf in expected.items():
             np.testing.assert_array_equal(tree[name], leaf.astype(np.float32))
+
+
+def test_no_damage_gives_other_numbers(tmp_path):
+    path = tmp_path / "parameters.safetensors"
+    write_parameter_scores(path, ARRAYS, MaskFacts("model", None, "start"))
+    content, expected = path.read_bytes(), read_parameter_scores(path)
+    said = []
+    for place in range(len(content)):
+        flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        path.write_bytes(flipped)
+        try:
+            found = read_parameter_scores(path)
+        except InputError as error:
+            said.append(str(error))
+        else:  # a byte of what the scores belong to, which whoever reads them asks
+            assert place < len(content) - 24
+            for tree, before in zip(found[:2], expected[:2], strict=True):
+                assert {n: a.tolist() for n, a in tree.items()} == {
+                    n: a.tolist() for n, a in before.items()
+                }
+    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in said)
+    assert sum("damaged: it holds other numbers than" in line for line in said) >= 24
+
+
+def test_scores_of_before_the_hash_are_read(tmp_path):
+    path = tmp_path / "parameters.safetensors"
+    arrays = {name: leaf.astype(np.float32) for name, leaf in ARRAYS.items()}
+    about = json.dumps(MaskFacts("model", None, "start").plain())
+    metadata = {"ntkjax.parameters": about}
+    path.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
+    assert read_parameter_scores(path)[2].model == "model"
 
 
 def test_another_file_is_refused(tmp_path):

@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from ntkjax.checkpoints.checkpoint import open_safetensors
-from ntkjax.commands.select.warmup import HISTORY
 from ntkjax.errors import InputError
 from ntkjax.runs.progress import progress
 from ntkjax.store.atomic import full_disk_named, write_bytes
 from ntkjax.store.folders import new_folder
-from ntkjax.store.run_directory import hash_files, read_json
-from ntkjax.store.seals import read_record
+from ntkjax.store.seals import SEAL, damage, read_record, sealed_record
 from ntkjax.store.shards import whole_content
 
 
@@ -114,18 +111,18 @@ def _copy_shard(source: Path, target: Path) -> bool:
 
 def _copy_warm_up(source: Path, target: Path) -> bool:
     """Copies a warm-up unless it is damaged; whether it was whole."""
-    if not _is_whole(source):
+    if damage(source) is not None:
         return False
     if source != target:
-        with new_folder(target, last=HISTORY) as beside:  # instead of a damaged one
-            for path in _files_of(source):
-                shutil.copyfile(path, beside / path.name)
+        with new_folder(target, last=SEAL) as beside:  # instead of a damaged one
+            for name in [*sealed_record(source)["files"], SEAL]:
+                shutil.copyfile(source / name, beside / name)
     return True
 
 
 def _require_one_warm_up(copies: list[Path]) -> None:
-    there = [copy for copy in copies if copy.exists() and _is_whole(copy)]
-    hashes = [hash_files(_files_of(copy)) for copy in there]
+    there = [copy for copy in copies if copy.exists() and damage(copy) is None]
+    hashes = [sealed_record(copy)["sha256"] for copy in there]
     for (first, a), (second, b) in combinations(zip(there, hashes, strict=True), 2):
         if a != b:
             raise InputError(
@@ -149,22 +146,6 @@ def _require_one_content(copies: list[Path]) -> None:
                 f"{first} and {second}: the same shard with different content, as "
                 "machines that are not alike may write it; delete one of the two."
             )
-
-
-def _is_whole(warm_up: Path) -> bool:
-    snapshots = [path for path in _files_of(warm_up) if path.name != HISTORY]
-    try:
-        read_json(warm_up / HISTORY)
-        for path in snapshots:
-            with open_safetensors(path):
-                pass
-    except InputError:
-        return False
-    return bool(snapshots)
-
-
-def _files_of(warm_up: Path) -> list[Path]:
-    return sorted(p for p in warm_up.iterdir() if not p.name.startswith("."))
 
 
 def _stages_in(folder: Path) -> list[Path]:

@@ -13,8 +13,8 @@ from ntkjax.checkpoints.parameter_scores import SCORES, write_parameter_scores
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.selection.problem import Scored
-from ntkjax.store.folders import new_folder
-from ntkjax.store.run_path import RunPath
+from ntkjax.store.folders import discard_folder, new_folder
+from ntkjax.store.run_path import RunPath, is_remote
 
 
 ADAPTER, MODEL = "adapter", "model"
@@ -24,7 +24,7 @@ MASK = "mask.safetensors"
 def publish_theta(
     out: RunPath, theta: Theta, model: LanguageModel, base_name: str, source: Path
 ) -> str:
-    """Writes θ once, as an adapter or as a whole model; the first of several jobs wins.
+    """Writes θ as an adapter or as a whole model: all jobs of a run write the same.
 
     Returns:
         The name of its folder.
@@ -38,11 +38,11 @@ def publish_theta(
     """
     if model.lora is not None:
         write = lambda path: write_adapter(path, theta, model, base_name)
-        _once(out / ADAPTER, CONFIG, write)
+        _replace(out / ADAPTER, CONFIG, write)
         return ADAPTER
     dtype = jnp.float32
     write = lambda path: write_full_model(path, theta, source, dtype)
-    _once(out / MODEL, SINGLE, write)
+    _replace(out / MODEL, SINGLE, write)
     return MODEL
 
 
@@ -63,8 +63,12 @@ def write_parameters(
     return [name for name, content in found.items() if content is not None]
 
 
-def _once(path: RunPath, last: str, write: Callable[[RunPath], None]) -> None:
-    """Lets `write` fill a folder that appears in one step, unless there is one."""
-    if not (path / last).exists():
-        with new_folder(path, last, replaces=False) as beside:
-            write(beside)
+def _replace(path: RunPath, last: str, write: Callable[[RunPath], None]) -> None:
+    """Lets `write` fill a folder, which then takes the place of what is there.
+
+    Whatever another job or an earlier start left is the same or damaged.
+    """
+    if not is_remote(path):
+        discard_folder(path)
+    with new_folder(path, last, replaces=False) as beside:
+        write(beside)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from jaxtyping import Bool, Int32, Int64
 
 from ntkjax.checkpoints.checkpoint import read_tensors
@@ -19,13 +20,14 @@ from ntkjax.data.examples import Example
 from ntkjax.data.pool import Pool
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.teams import Team
-from ntkjax.runs.progress import progress
+from ntkjax.errors import InputError
+from ntkjax.runs.progress import announce, progress
 from ntkjax.selection.problem import Compute
-from ntkjax.store.atomic import write_tensors
+from ntkjax.store.atomic import tensor_bytes, write_bytes
 from ntkjax.store.folders import make_folder
 from ntkjax.store.polling import wait_until
 from ntkjax.store.run_path import RunPath
-from ntkjax.store.seals import config_hash
+from ntkjax.store.seals import config_hash, tensors_hash
 from ntkjax.store.shards import ShardedPass, part_of
 
 
@@ -102,10 +104,11 @@ class Stages:
         """Whether this process writes what its part finds."""
         return self.team is None or self.team.leads
 
-    def finds(self, path: RunPath) -> bool:
-        """Whether a path is there, as the team's leader finds."""
-        there = path.exists()
-        return there if self.team is None else self.team.agrees(there)
+    def finds(self, is_there: Callable[[], bool]) -> bool:
+        """Whether something is there, as the team's leader finds."""
+        if self.team is None:
+            return is_there()
+        return self.team.agrees(self.team.leads and is_there())
 
     def missing(self, store: ShardedPass) -> list[int]:
         """Shards of our part that are not there, as the team's leader finds."""
@@ -224,19 +227,29 @@ class PoolCandidates:
         decides: Mapping[str, Any],
         compute: Callable[[], dict[str, np.ndarray]],
     ) -> dict[str, np.ndarray]:
-        """As `Candidates.keep`: one file. Every part finds it for itself if need be."""
+        """As `Candidates.keep`: one file that holds its own hash.
+
+        Every part finds it for itself if need be: files and seals apart might be of
+        two writers.
+
+        Raises:
+            InputError: If what another process wrote is damaged.
+        """
         stages = self._stages
         folder, _ = stages.path(
             name, {**self._decides, **decides, "rows": self._hash()}
         )
         path = folder.with_name(f"{folder.name}.safetensors")
-        if not stages.finds(path):
+        if not stages.finds(lambda: _is_kept(path)):
             found = compute()
             if stages.writes:
                 make_folder(stages.folder)
-                write_tensors(path, found)
+                write_bytes(path, tensor_bytes(_with_hash(found)))
         wait_until(path.exists)
-        return {key: v.astype(np.float64) for key, v in read_tensors(path).items()}
+        kept = _read_kept(path)
+        if kept is None:
+            raise InputError(f"{path}: damaged; run the same command again.")
+        return {key: value.astype(np.float64) for key, value in kept.items()}
 
     def _hash(self) -> str:
         """Of the rows."""
@@ -297,3 +310,34 @@ def _nothing(texts: list[TokenizedExample], advance) -> dict[str, np.ndarray]:
     """Computes nothing: a pass for the lengths alone."""
     advance(len(texts))
     return {}
+
+
+_HASH = "sha256"
+
+
+def _is_kept(path: RunPath) -> bool:
+    """Whether kept values are there; damaged ones are removed."""
+    if not path.exists():
+        return False
+    is_whole = _read_kept(path) is not None
+    if not is_whole:
+        announce(f"{path}: damaged; its values are computed again.")
+        path.unlink(missing_ok=True)
+    return is_whole
+
+
+def _with_hash(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Values as they are stored, and their hash as one more of them."""
+    stored = safetensors.numpy.load(tensor_bytes(values))
+    digest = bytes.fromhex(tensors_hash(stored))
+    return {**stored, _HASH: np.frombuffer(digest, np.uint8)}
+
+
+def _read_kept(path: RunPath) -> dict[str, np.ndarray] | None:
+    """Kept values; None if they are not those of their hash."""
+    try:
+        stored = read_tensors(path)
+    except InputError:
+        return None
+    digest = stored.pop(_HASH, np.zeros(0, np.uint8)).tobytes().hex()
+    return stored if tensors_hash(stored) == digest else None

@@ -2,11 +2,14 @@
 
     STAGES/warmup-HASH/step-0000060.safetensors    θ and Adam's moments after 60 steps
     STAGES/warmup-HASH/history.json                losses and learning rates
+    STAGES/warmup-HASH/seal.json                   what these files are
 
 The folder appears in one step when the training is done; in a bucket, where folders
-cannot be renamed, the history comes last. Of several jobs that share the stages the
-first one publishes, and all read what it wrote. Where two mix their files in a bucket,
-these differ by rounding at most, and passes know the snapshots by their content.
+cannot be renamed, the seal comes last. Of several jobs that share the stages the first
+one publishes, and all read what it wrote. A damaged one is removed and computed again.
+
+Until then the snapshots are kept beside the checkpoints of the training, each sealed
+before the checkpoint of its step: a training that goes on never misses one.
 """
 
 from collections.abc import Sequence
@@ -22,16 +25,32 @@ from ntkjax.checkpoints.checkpoint import read_tensors
 from ntkjax.checkpoints.mask import theta_hash
 from ntkjax.commands.select.pool_passes import Stages, Unfinished
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices import processes
+from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.passes.loss_gradients import hash_of
-from ntkjax.runs.progress import progress
+from ntkjax.runs.progress import announce, progress
 from ntkjax.selection.problem import Snapshot
 from ntkjax.store.atomic import write_json, write_tensors
-from ntkjax.store.folders import make_folder, publish, remove_folder
+from ntkjax.store.folders import (
+    discard_folder,
+    make_folder,
+    publish,
+    remove_folder,
+)
 from ntkjax.store.polling import wait_until
-from ntkjax.store.run_directory import hash_files, plain_values, read_json
-from ntkjax.store.run_path import RunPath
+from ntkjax.store.run_directory import combined_hash, plain_values, read_json
+from ntkjax.store.run_path import RunPath, is_remote
+from ntkjax.store.seals import (
+    SEAL,
+    Record,
+    add_to_seal,
+    damage,
+    is_sealed,
+    seal,
+    sealed_record,
+)
 from ntkjax.store.shards import NO_PART
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.plan import Plan
@@ -77,26 +96,17 @@ def warm_up(
         "seed": seed,
     }
     folder, _ = stages.path("warmup", decides)
-    history = folder / HISTORY
     part, parts = stages.part
     job = folder.with_name(f"{folder.name}.{stages.run}-{part}-of-{parts}")
+    looks = processes.is_first()
+    is_whole = processes.from_first(looks and _is_whole(folder, stages))
+    if stages.part == NO_PART and not is_whole:
+        raise Unfinished(WARM_UP, [0], 1)
     if stages.team is not None and part > 1:
-        wait_until(history.exists)  # the first part trains
-    if not stages.finds(history):
-        if stages.part == NO_PART:
-            raise Unfinished(WARM_UP, [0], 1)
-        found = job / "found"
-        if stages.writes:
-            make_folder(found)
+        wait_until(lambda: is_sealed(folder))  # the first part trains
+    if not stages.finds(lambda: is_sealed(folder)):
         plan = Plan([examples], settings, seed, None)
-        steps_each = _steps_between_snapshots(plan)
-
-        def keep(state: TrainingState) -> None:
-            is_due = state.step % steps_each == 0 or state.step == plan.num_steps
-            if is_due and stages.writes:
-                path = found / f"step-{state.step:07d}.safetensors"
-                write_tensors(path, _snapshot(state, steps_each))
-
+        keeper = _Keeper(job, plan, stages.writes)
         with progress(WARM_UP, plan.num_steps, "steps") as advance:
             trained = train_adapter(
                 model,
@@ -108,18 +118,83 @@ def warm_up(
                 mesh=mesh,
                 checkpoints=job / "checkpoints",
                 advance=advance,
-                observe=keep,
+                observe=keeper.observe,
+                say=announce,
             )
         if stages.writes:
-            write_json(found / HISTORY, [_plain(row) for row in trained.history])
-            publish(found, folder, last=HISTORY)
-    wait_until(history.exists)
+            keeper.finish(trained.history)
+            publish(keeper.found, folder, last=SEAL)
+    wait_until(lambda: is_sealed(folder))
+    if not (looks and is_whole):
+        _require_whole(folder)
     if stages.writes:
         remove_folder(job)  # also what a kill before this left
-    paths = sorted(folder.glob("step-*.safetensors"))
-    betas = settings.beta1, settings.beta2
-    snapshots = tuple(_read_snapshot(path, betas) for path in paths)
-    return snapshots, read_json(history)
+    return _read(folder, (settings.beta1, settings.beta2))
+
+
+def _is_whole(folder: RunPath, stages: Stages) -> bool:
+    """Whether a whole warm-up is published; a damaged one is removed.
+
+    One of a bucket without a seal is left alone: another job may be about to write it.
+    """
+    if not folder.exists() or (is_remote(folder) and not is_sealed(folder)):
+        return False
+    fault = damage(folder)
+    if fault is not None and stages.part != NO_PART:
+        announce(f"{folder}: damaged ({fault}); the warm-up is computed again.")
+        discard_folder(folder)
+    return fault is None
+
+
+def _require_whole(folder: RunPath) -> None:
+    """Raises `InputError` if what another process published cannot be read."""
+    fault = damage(folder)
+    if fault is not None:
+        raise InputError(f"{folder}: damaged ({fault}); run the same command again.")
+
+
+class _Keeper:
+    """Keeps the snapshots of a training that may be killed and go on.
+
+    Attributes:
+        found: The folder of the snapshots, always sealed.
+    """
+
+    def __init__(self, job: RunPath, plan: Plan, writes: bool):
+        self.found = job / "found"
+        self._plan, self._steps_each = plan, _steps_between_snapshots(plan)
+        self._writes = writes
+        if writes:
+            self._record = _kept_before(job, self.found)
+
+    def observe(self, state: TrainingState) -> None:
+        """Keeps a state where a snapshot is due."""
+        step = state.step
+        is_due = step % self._steps_each == 0 or step == self._plan.num_steps
+        if is_due and self._writes:
+            name = f"step-{step:07d}.safetensors"
+            write_tensors(self.found / name, _snapshot(state, self._steps_each))
+            self._record = add_to_seal(self.found, self._record, name)
+
+    def finish(self, history: list[dict[str, Any]]) -> None:
+        """Keeps the history, which is all that is missing at the end."""
+        write_json(self.found / HISTORY, [_plain(row) for row in history])
+        self._record = add_to_seal(self.found, self._record, HISTORY)
+
+
+def _kept_before(job: RunPath, found: RunPath) -> Record:
+    """The record of the snapshots that a killed process left; else an empty one.
+
+    With a damaged snapshot the checkpoints go, too: they are of later steps.
+    """
+    fault = damage(found)
+    if fault is None:
+        return sealed_record(found)
+    if (job / "checkpoints").exists():
+        announce(f"{found}: damaged ({fault}); the warm-up begins anew.")
+    remove_folder(job)
+    make_folder(found)
+    return seal(found)
 
 
 def _steps_between_snapshots(plan: Plan) -> int:
@@ -148,7 +223,20 @@ def _snapshot(state: TrainingState, steps_each: int) -> dict[str, np.ndarray]:
     }
 
 
-def _read_snapshot(path: RunPath, betas: tuple[float, float]) -> Snapshot:
+def _read(
+    folder: RunPath, betas: tuple[float, float]
+) -> tuple[tuple[Snapshot, ...], list[dict[str, Any]]]:
+    """Snapshots and history of a whole warm-up."""
+    files = sealed_record(folder)["files"]
+    snapshots = tuple(
+        _read_snapshot(folder / name, file["sha256"], betas)
+        for name, file in sorted(files.items())
+        if name != HISTORY
+    )
+    return snapshots, read_json(folder / HISTORY)
+
+
+def _read_snapshot(path: RunPath, digest: str, betas: tuple[float, float]) -> Snapshot:
     stored = read_tensors(path)
     trees: dict[str, dict] = {"theta": {}, "first": {}, "second": {}}
     for name, array in stored.items():
@@ -161,7 +249,7 @@ def _read_snapshot(path: RunPath, betas: tuple[float, float]) -> Snapshot:
         second_moment=trees["second"],
         num_steps=int(stored["num_steps"]),
         learning_rate=float(stored["learning_rate"]),
-        identity=hash_files([path]),
+        identity=combined_hash([(path.name, digest)]),
         betas=betas,
     )
 

@@ -14,6 +14,7 @@ from ntkjax.commands.select.run import run_select
 from ntkjax.errors import InputError
 from ntkjax.selection.options import DualsftOptions, MaskOptions
 from ntkjax.store import atomic
+from ntkjax.store.seals import seal
 from ntkjax.store.shards import ShardedPass
 from ntkjax.training.settings import TrainingSettings
 from tests.commands.select.problem import (
@@ -242,6 +243,7 @@ def test_warm_ups_that_differ_are_refused(world, tmp_path):
     name = next(name for name in arrays if name.startswith("theta/"))
     arrays[name] = np.nextafter(arrays[name], np.float32(1))
     atomic.write_tensors(path, arrays)
+    seal(path.parent)
     assert "ended at different weights" in refusal(runs, tmp_path / "out")
 
 

@@ -9,8 +9,9 @@ from ntkjax.commands.merge.stages import merge_stages
 from ntkjax.errors import InputError
 from ntkjax.store import atomic
 from ntkjax.store.atomic import write_json, write_tensors
-from ntkjax.store.seals import config_hash
+from ntkjax.store.seals import SEAL, config_hash, seal
 from ntkjax.store.shards import ShardedPass
+from tests.damages import DAMAGES, damage_file
 
 
 HASH = config_hash({"pass": 1})
@@ -37,6 +38,7 @@ def write_warm_up(stages, value=0.0):
         theta = {"theta/a": np.full(3, step + value, np.float32)}
         write_tensors(folder / f"step-{step:07d}.safetensors", theta)
     write_json(folder / "history.json", [{"step": 1}])
+    seal(folder)
 
 
 @pytest.fixture
@@ -140,9 +142,10 @@ def test_warm_ups_that_differ(jobs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["step-0000002.safetensors", "history.json"])
-def test_a_damaged_warm_up_is_left_out(jobs, whole, tmp_path, name):
-    cut(jobs[0] / WARM_UP / name)
+@pytest.mark.parametrize("name", ["step-0000002.safetensors", "history.json", SEAL])
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_warm_up_is_left_out(jobs, whole, tmp_path, name, kind):
+    damage_file(jobs[0] / WARM_UP / name, kind)
     out = shutil.copytree(jobs[0], tmp_path / "out")
     merged = merge_stages(jobs, out)
     assert merged.damaged == (out / WARM_UP, jobs[0] / WARM_UP)
@@ -163,7 +166,7 @@ def test_a_merge_that_was_killed_goes_on(jobs, whole, tmp_path, monkeypatch):
 
         return act_or_stop
 
-    for stop in range(1, 10):  # 3 files of the warm-up, 6 of shards
+    for stop in range(1, 11):  # 4 files of the warm-up, 6 of shards
         out, count = tmp_path / f"out-{stop}", 0
         with monkeypatch.context() as patch:
             patch.setattr(atomic.os, "replace", stopping(replace))

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from ntkjax.checkpoints.adapter import read_adapter
+from ntkjax.checkpoints.adapter import read_adapter, write_adapter
+from ntkjax.commands.select import outputs
 from ntkjax.commands.select.outputs import publish_theta
 from ntkjax.models.lora import LoraSettings
 from ntkjax.runs.model import prepare
 from tests.commands.select.problem import write_problem
 from tests.commands.world import build_world
+from tests.damages import damage_file, damages_of
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +22,31 @@ def prepared(tmp_path_factory):
     return prepare(world.model, lora, adapter, dtype="float32", seed=0)
 
 
-def test_the_first_adapter_that_is_published_stays(prepared, tmp_path):
-    first = {name: leaf + 1 for name, leaf in prepared.theta.items()}
-    for theta in (first, prepared.theta):
-        publish_theta(tmp_path, theta, prepared.model, "base", tmp_path)
-    found = read_adapter(tmp_path / "adapter", prepared.model)
-    for name, leaf in first.items():
+def assert_published(out, prepared):
+    found = read_adapter(out / "adapter", prepared.model)
+    for name, leaf in prepared.theta.items():
         np.testing.assert_array_equal(found[name], leaf)
-    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+    assert [path.name for path in out.iterdir()] == ["adapter"]
+
+
+def test_an_adapter_replaces_what_is_there(prepared, tmp_path):
+    """Which is the same, or damaged."""
+    publish_theta(tmp_path, prepared.theta, prepared.model, "base", tmp_path)
+    for name, kind in damages_of(tmp_path):
+        damage_file(tmp_path / name, kind)
+        publish_theta(tmp_path, prepared.theta, prepared.model, "base", tmp_path)
+        assert_published(tmp_path, prepared)
+
+
+def test_another_job_may_be_faster(prepared, tmp_path, monkeypatch):
+    other = tmp_path / "adapter"
+
+    def theirs(folder):
+        write_adapter(other, prepared.theta, prepared.model, "base")
+
+    monkeypatch.setattr(outputs, "discard_folder", theirs)
+    publish_theta(tmp_path, prepared.theta, prepared.model, "base", tmp_path)
+    assert_published(tmp_path, prepared)
 
 
 def test_an_adapter_that_cannot_be_published_is_an_error(prepared, tmp_path):

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from ntkjax.checkpoints.text_encoder import text_encoder
+from ntkjax.commands.select import pool_passes
 from ntkjax.commands.select.pool_passes import PoolCandidates, Stages, Unfinished
 from ntkjax.data.pool import open_pool
+from ntkjax.errors import InputError
 from ntkjax.store.shards import NO_PART
 from tests.commands.select.problem import MAX_LENGTH, NUM_POOL, write_problem
 from tests.commands.world import build_world
+from tests.damages import DAMAGES, damage_file
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +138,30 @@ def test_what_is_found_once_is_kept_by_all_parts(candidates, tmp_path):
             other.keep("thing 2", {}, refuse)
     with pytest.raises(AssertionError, match="computed again"):
         candidates().keep("thing 2", {"target": 1}, refuse)
+
+
+def test_damaged_kept_values_are_computed_again(candidates, tmp_path, capsys):
+    values = {"a": np.array([1 / 3, 2]), "count": np.array(2**25 + 1)}
+    first = candidates().keep("thing", {}, lambda: values)
+    assert first["count"] == 2**25 + 1
+    (path,) = tmp_path.glob("thing-*")
+    content = path.read_bytes()
+    for kind in DAMAGES:
+        damage_file(path, kind)
+        again = candidates().keep("thing", {}, lambda: values)
+        assert {k: v.tolist() for k, v in again.items()} == {
+            k: v.tolist() for k, v in first.items()
+        }
+        assert path.read_bytes() == content
+        said = capsys.readouterr().err
+        line = f"{path}: damaged; its values are computed again.\n"
+        assert said == ("" if kind == "deleted" else line)
+
+
+def test_kept_values_that_are_damaged_at_once(candidates, monkeypatch):
+    monkeypatch.setattr(pool_passes, "write_bytes", lambda p, c: p.write_bytes(c[:-1]))
+    with pytest.raises(InputError, match=r"thing-.*damaged; run the same command aga"):
+        candidates().keep("thing", {}, lambda: {"a": np.array(1.0)})
 
 
 @pytest.mark.parametrize("kind", ["compute", "reduce"])

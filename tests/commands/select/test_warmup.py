@@ -1,5 +1,7 @@
 """Warm-ups on the tiny world: kept, published once, read by everyone."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -7,16 +9,19 @@ import pytest
 from ntkjax.checkpoints.text_encoder import text_encoder
 from ntkjax.commands.select import warmup
 from ntkjax.commands.select.pool_passes import Stages, Unfinished
-from ntkjax.commands.select.warmup import MOST_SNAPSHOTS, no_warm_up, warm_up
+from ntkjax.commands.select.warmup import HISTORY, MOST_SNAPSHOTS, no_warm_up, warm_up
 from ntkjax.data.examples import read_examples
 from ntkjax.devices.mesh import data_mesh
+from ntkjax.errors import InputError
 from ntkjax.models.lora import LoraSettings
 from ntkjax.runs.model import prepare
+from ntkjax.store.seals import SEAL
 from ntkjax.store.shards import NO_PART
 from ntkjax.training.loop import train_adapter
 from ntkjax.training.settings import TrainingSettings
 from tests.commands.select.problem import MAX_LENGTH, write_problem
 from tests.commands.world import build_world
+from tests.damages import DAMAGES, damage_file, damages_of
 
 
 SETTINGS = TrainingSettings(steps=5, batch_size=4, learning_rate=0.05, beta2=0.99)
@@ -60,6 +65,10 @@ def warm(prepared, target):
         )
 
     return warm
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def assert_equal(first, second):
@@ -141,6 +150,60 @@ def test_a_kill_before_the_publication(warm, tmp_path, monkeypatch):
     undisturbed, _ = warm(tmp_path / "undisturbed")
     assert [s.identity for s in again] == [s.identity for s in undisturbed]
     assert not list(tmp_path.glob("*/warmup-*.*"))
+
+
+def test_a_damaged_warm_up_is_computed_again(warm, tmp_path, capsys):
+    """Whichever of its files it is; and someone who only reads finds none."""
+    first, history = warm(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    content = contents(folder)
+    capsys.readouterr()
+    cases = [("step-0000005.safetensors", kind) for kind in DAMAGES]
+    for name, kind in [*cases, (HISTORY, "flipped"), (SEAL, "deleted")]:
+        damage_file(folder / name, kind)
+        with pytest.raises(Unfinished):
+            warm(tmp_path, part=NO_PART)
+        again, its_history = warm(tmp_path)
+        assert f"{folder}: damaged (" in capsys.readouterr().err, (name, kind)
+        assert its_history == history
+        assert [s.identity for s in again] == [s.identity for s in first]
+        assert_equal(again[-1].theta, first[-1].theta)
+        assert contents(folder) == content
+        assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.slow
+def test_a_warm_up_that_goes_on_has_all_its_snapshots(
+    warm, tmp_path, monkeypatch, capsys
+):
+    """Those of before a kill are checked: the training does not see them again."""
+    undisturbed, _ = warm(tmp_path / "undisturbed")
+    publish = warmup._publish
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warmup, "_publish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        warm(tmp_path / "killed")
+    monkeypatch.setattr(warmup, "_publish", publish)
+    for number, (name, kind) in enumerate(damages_of(tmp_path / "killed")):
+        stages = shutil.copytree(tmp_path / "killed", tmp_path / f"damaged-{number}")
+        damage_file(stages / name, kind)
+        capsys.readouterr()
+        again, _ = warm(stages)
+        assert [s.identity for s in again] == [s.identity for s in undisturbed], name
+        assert "begins anew" in capsys.readouterr().err, (name, kind)
+
+
+def test_what_another_job_published_is_checked(warm, tmp_path, monkeypatch):
+    def damaging(found, folder):
+        (found / "step-0000002.safetensors").write_bytes(b"")
+        found.rename(folder)
+
+    monkeypatch.setattr(warmup, "_publish", damaging)
+    with pytest.raises(InputError, match=r"damaged \(step-0000002.* run the same com"):
+        warm(tmp_path)
 
 
 def test_the_first_of_two_jobs_publishes(warm, tmp_path, monkeypatch):
