@@ -11,49 +11,58 @@ from ntkjax.gradients.per_output import flatten
 from ntkjax.math.sketches import SKETCHES, shift_sketch
 from ntkjax.outputs.loss import Loss
 from ntkjax.passes.gradient_sketches import AdamUpdate, Sign, gradient_sketches
+from ntkjax.passes.run_pass import Batching
 from tests.compilations import compilations
 from tests.oracles import normwise
-from tests.problems import random_like
+from tests.problems import random_examples, random_like
 from tests.selection.slow_gradients import explicit_gradients, matrix_of
-from tests.selection.small_problem import LONGEST, MODEL, THETA, small_problem
+from tests.selection.small_problem import LONGEST, MODEL, THETA
 
 
-PROBLEM = small_problem()
-POOL = PROBLEM.candidates.read(np.arange(9))
+POOL = random_examples(9, seed=4, longest=LONGEST)
 SIZE = sum(leaf.size for leaf in THETA.values())
-GRADIENTS = explicit_gradients(MODEL, THETA, POOL)
+
+
+@pytest.fixture(scope="module")
+def gradients():
+    return explicit_gradients(MODEL, THETA, POOL)
+
+
+def batching(num_devices=2, **changes):
+    fields = {"pooling": "all", "batch_size": 4, "max_length": LONGEST}
+    return Batching(mesh=data_mesh(num_devices), **(fields | changes))
 
 
 def sketched(sketch=None, transform=None, **changes):
-    how = dataclasses.replace(PROBLEM.batching, **changes)
+    how = batching(**changes)
     return gradient_sketches(
         Loss(MODEL), THETA, POOL, how, sketch=sketch, transform=transform
     )
 
 
-def test_without_a_sketch_they_are_the_gradients():
+def test_without_a_sketch_they_are_the_gradients(gradients):
     found = sketched()
     assert found.dtype == np.float32
-    assert normwise(found, GRADIENTS) < 1e-5  # two float32 derivatives
+    assert normwise(found, gradients) < 1e-5  # two float32 derivatives
 
 
 @pytest.mark.parametrize("kind", SKETCHES)
-def test_the_sketch_is_linear_in_the_gradient(kind):
+def test_the_sketch_is_linear_in_the_gradient(gradients, kind):
     sketch = SKETCHES[kind](SIZE, 20, jax.random.key(3))
-    expected = GRADIENTS @ matrix_of(sketch, SIZE)
+    expected = gradients @ matrix_of(sketch, SIZE)
     assert normwise(sketched(sketch), expected) < 1e-5
 
 
-def test_the_transform_comes_before_the_sketch():
+def test_the_transform_comes_before_the_sketch(gradients):
     sketch = shift_sketch(SIZE, 20, jax.random.key(3))
-    expected = np.sign(GRADIENTS) @ matrix_of(sketch, SIZE)
+    expected = np.sign(gradients) @ matrix_of(sketch, SIZE)
     assert normwise(sketched(sketch, Sign()), expected) < 1e-6
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"batch_size": 1, "mesh": data_mesh(1)},
+        {"batch_size": 1, "num_devices": 1},
         {"batch_size": 9, "max_length": LONGEST + 3},
         {"pooling": "last", "length_normalize": False},
     ],
@@ -136,4 +145,4 @@ def test_an_example_that_overflows_is_named():
     frozen = MODEL.frozen | {"model.embed_tokens.weight": jnp.asarray(table)}
     model = dataclasses.replace(MODEL, frozen=frozen)
     with pytest.raises(InputError, match=r"gradient of example '4' is NaN or infinite"):
-        gradient_sketches(Loss(model), THETA, [POOL[4]], PROBLEM.batching)
+        gradient_sketches(Loss(model), THETA, [POOL[4]], batching())

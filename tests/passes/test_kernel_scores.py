@@ -8,11 +8,9 @@ import pytest
 from ntkjax.data.batches import make_batch
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
-from ntkjax.gradients.gram import gram
 from ntkjax.kernels.readout import read_readout, readout_function
 from ntkjax.kernels.table import named_kernel
 from ntkjax.models.lora import LoraSettings
-from ntkjax.outputs.pooled import Probed
 from ntkjax.passes.kernel_scores import domain_direction, domain_scorer, probe_blocks
 from ntkjax.passes.run_pass import Batching
 from tests.oracles import normwise
@@ -39,15 +37,31 @@ def kernel_named(name):
 
 
 @jax.jit
-def channel_grams(f, theta, xs, ys):
-    return gram(f, outputs="diagonal")(theta, xs, ys)
+def jacobian(base, theta, x):
+    return jax.jacrev(lambda t: base(t, x))(theta)
+
+
+def jacobians(base, theta, batch):
+    """∇h̄ of each example, [n, d, P]; one program for all kernels."""
+    rows = []
+    for k in range(len(batch.tokens)):
+        leaves = jacobian(base, theta, jax.tree.map(lambda leaf, k=k: leaf[k], batch))
+        flat = [np.reshape(leaf, (len(leaf), -1)) for leaf in jax.tree.leaves(leaves)]
+        rows.append(np.concatenate(flat, axis=1, dtype=np.float64))
+    return np.stack(rows)
 
 
 def mean_of_gram(base, kernel, theta, domain, pool, pooling="all", normalize=True):
     """The mean over the domain of Σ_j w_j ⟨∇p_jᵀf(d), ∇p_jᵀf(x)⟩, from all pairs."""
-    f = Probed(base, jnp.asarray(kernel.probes, jnp.float32))
-    sides = [make_batch(side, pooling, 14, normalize) for side in (domain, pool)]
-    each = np.asarray(channel_grams(f, theta, *sides), np.float64)
+    at_domain, at_pool = (
+        np.einsum(
+            "dj,ndp->njp",
+            kernel.probes,
+            jacobians(base, theta, make_batch(side, pooling, 14, normalize)),
+        )
+        for side in (domain, pool)
+    )
+    each = np.einsum("njp,mjp->jnm", at_domain, at_pool)
     return np.tensordot(kernel.weights, each, axes=1).mean(axis=0)
 
 

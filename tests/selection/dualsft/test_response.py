@@ -1,3 +1,4 @@
+import functools
 from dataclasses import replace
 
 import jax
@@ -34,8 +35,9 @@ def everything(problem):
 
 
 @jax.jit
-def dense_divergence(theta, base, model, x, tau):
-    """KL of all positions at once, and confidences of each kind."""
+@functools.partial(jax.grad, has_aux=True)
+def divergence_gradient(theta, base, model, x, tau):
+    """∇KL of all positions at once, and confidences of each kind."""
     logits = lambda t: model.logits(t, model.hidden(t, x.tokens))[:-1] / tau
     log_q, log_p = (jax.nn.log_softmax(logits(t)) for t in (base, theta))
     q, counted = jnp.exp(log_q), x.targets[1:]
@@ -54,7 +56,7 @@ def explicit_prior(problem, temperature, kind):
     for example in everything(problem):
         batch = make_batch([example], "response", LONGEST)
         x = jax.tree.map(lambda leaf: leaf[0], batch)
-        gradient, confidences = jax.grad(dense_divergence, has_aux=True)(
+        gradient, confidences = divergence_gradient(
             problem.snapshot.theta,
             problem.start,
             problem.model,
