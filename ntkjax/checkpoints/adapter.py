@@ -65,8 +65,10 @@ def read_adapter_settings(folder: Path) -> LoraSettings:
         targets = raw.pop("target_modules")
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
-            f"--adapter {folder}: {CONFIG} is missing or incomplete ({error!r}); "
-            "expected a PEFT LoRA adapter."
+            f"{CONFIG} is missing or incomplete ({error!r}); expected a PEFT LoRA "
+            "adapter.",
+            field="adapter",
+            value=folder,
         ) from error
     if kind != "LORA":
         raise InputError(f"{path}: peft_type {kind!r} is not supported, only LORA is.")
@@ -92,7 +94,10 @@ def read_adapter_settings(folder: Path) -> LoraSettings:
         if not right:
             raise InputError(f"{path}: key {key!r} must be {wanted}, got {value!r}.")
     settings = LoraSettings(rank, float(alpha), tuple(sorted(names)), rslora)
-    check_settings(settings)
+    try:
+        check_settings(settings)
+    except InputError as error:  # the file's fault, not a setting's
+        raise InputError(f"{path}: {error}") from error
     return settings
 
 

@@ -21,7 +21,7 @@ from ntkjax.checkpoints.stored_tensor import (
     count_not_finite,
     damaged,
 )
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.store.run_path import RunPath
 
 
@@ -94,7 +94,7 @@ class Checkpoint:
         if lost:
             raise InputError(
                 f"{tensor.path}: tensor {name!r} has {lost} numbers beyond the range "
-                f"of {kept.dtype}; try --dtype bfloat16 or float32."
+                f"of {kept.dtype}; try {setting('dtype')} bfloat16 or float32."
             )
         return kept
 

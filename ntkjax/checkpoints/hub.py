@@ -83,7 +83,7 @@ def download(
         raise
     except Exception as error:  # the client raises many unrelated types
         reason = _reason(error, name, revision)
-        raise InputError(f"--model {asked}: {reason}") from error
+        raise InputError(reason, field="model", value=asked) from error
     return Snapshot(folder, commit=folder.name)
 
 

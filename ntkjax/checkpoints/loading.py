@@ -80,14 +80,17 @@ def locate_model(
     if folder.is_dir():
         return FoundModel(folder, model)
     if folder.exists():
-        raise InputError(f"--model {model}: expected a folder, but it is a file.")
+        raise InputError(
+            "expected a folder, but it is a file.", field="model", value=model
+        )
     if model == "embedded":
         return FoundModel(EMBEDDED_MODEL, model)
     parsed = parse_id(model)
     if parsed is None:
         raise InputError(
-            f"--model {model}: no such folder, and no hub id (owner/name or "
-            "owner/name@revision) either."
+            "no such folder, and no hub id (owner/name or owner/name@revision) either.",
+            field="model",
+            value=model,
         )
     name, revision = parsed
     snapshot = download(name, commit or revision, announce, weights)
@@ -171,8 +174,9 @@ def stored_dtype(folder: Path) -> np.dtype:
     found = " and ".join(f"{dtype} ({name})" for dtype, name in first_of.items())
     if len(first_of) != 1 or next(iter(first_of)) not in _KEPT:
         raise InputError(
-            f"--dtype stored: the weights in {folder} are {found}; choose one of "
-            f"{', '.join(_KEPT)}."
+            f"the weights in {folder} are {found}; choose one of {', '.join(_KEPT)}.",
+            field="dtype",
+            value="stored",
         )
     return checkpoint.tensors[names[0]].dtype
 

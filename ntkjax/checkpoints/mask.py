@@ -17,7 +17,7 @@ import safetensors.numpy
 from jaxtyping import Bool
 
 from ntkjax.checkpoints.checkpoint import open_safetensors, read_described
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.models.lora import LoraSettings
 from ntkjax.store.atomic import write_bytes
 from ntkjax.store.run_path import RunPath
@@ -104,34 +104,42 @@ def read_mask(
     try:
         stored, metadata = read_described(path)
     except InputError as error:
-        raise InputError(f"--mask {error}") from error
+        raise InputError(f"{setting('mask')} {error.message}") from error
     about = _about(path, metadata)
     _require_same_parameters(path, about, facts)
     _require_shapes(path, stored, theta_shapes)
     if about["model"] != facts.model:
-        raise InputError(
-            f"--mask {path}: made for another model of the same shapes; give the one "
-            "that it was made with."
+        raise _refusal(
+            path,
+            "made for another model of the same shapes; give the one that it was made "
+            "with.",
         )
     if about["start"] != facts.start:
-        raise InputError(
-            f"--mask {path}: made for an adapter that starts otherwise; train with the "
-            "same --seed or --adapter."
+        raise _refusal(
+            path,
+            "made for an adapter that starts otherwise; train with the same "
+            f"{setting('seed')} or {setting('adapter')}.",
         )
     kept = count_kept(stored)
     if kept != about["kept"]:
-        raise InputError(
-            f"--mask {path}: damaged: it keeps {kept} parameters, but says "
-            f"{about['kept']}; make it again."
+        raise _refusal(
+            path,
+            f"damaged: it keeps {kept} parameters, but says {about['kept']}; make it "
+            "again.",
         )
     if about.get(_HASH, tensors_hash(stored)) != tensors_hash(stored):
-        raise InputError(
-            f"--mask {path}: damaged: it keeps other parameters than it was written "
-            "with; make it again."
+        raise _refusal(
+            path,
+            "damaged: it keeps other parameters than it was written with; make it "
+            "again.",
         )
     if not kept:
-        raise InputError(f"--mask {path}: keeps no parameter, so nothing would train.")
+        raise _refusal(path, "keeps no parameter, so nothing would train.")
     return {name: stored[name] for name in theta_shapes}
+
+
+def _refusal(path: Path, reason: str) -> InputError:
+    return InputError(reason, field="mask", value=path)
 
 
 def _about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -145,9 +153,9 @@ def _about(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         or about.keys() - {_HASH} != _FACTS
         or not isinstance(about["lora"], dict | None)
     ):
-        raise InputError(
-            f"--mask {path}: no mask of parameters; expected a file that `ntkjax "
-            "select` wrote as one."
+        raise _refusal(
+            path,
+            "no mask of parameters; expected a file that `ntkjax select` wrote as one.",
         )
     return about
 
@@ -156,16 +164,18 @@ def _require_same_parameters(
     path: Path, about: Mapping[str, Any], facts: MaskFacts
 ) -> None:
     if about["parameters"] != facts.parameters:
-        raise InputError(
-            f"--mask {path}: made for --parameters {about['parameters']}, but this "
-            f"training has {facts.parameters}."
+        raise _refusal(
+            path,
+            f"made for {setting('parameters')} {about['parameters']}, but this "
+            f"training has {facts.parameters}.",
         )
     before, now = about["lora"] or {}, facts.plain()["lora"] or {}
     for key in ("rank", "alpha", "rslora"):  # targets show in the names of θ
         if before.get(key) != now.get(key):
-            raise InputError(
-                f"--mask {path}: made for another adapter (lora.{key} was "
-                f"{before.get(key)} and is now {now.get(key)})."
+            raise _refusal(
+                path,
+                f"made for another adapter (lora.{key} was {before.get(key)} and is "
+                f"now {now.get(key)}).",
             )
 
 
@@ -178,11 +188,10 @@ def _require_shapes(
         found = stored[name].shape if name in stored else "absent"
         expected = theta_shapes.get(name, "absent")
         if found != expected:
-            raise InputError(
-                f"--mask {path}: made for another model or other --lora.targets: "
-                f"{name} is {found} there and {expected} here."
+            raise _refusal(
+                path,
+                f"made for another model or other {setting('lora.targets')}: {name} is "
+                f"{found} there and {expected} here.",
             )
         if stored[name].dtype != np.bool_:
-            raise InputError(
-                f"--mask {path}: {name} holds {stored[name].dtype} in place of bool."
-            )
+            raise _refusal(path, f"{name} holds {stored[name].dtype} in place of bool.")

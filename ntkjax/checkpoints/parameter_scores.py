@@ -73,8 +73,8 @@ def read_parameter_scores(path: Path) -> tuple[Tree, Tree, MaskFacts]:
         facts = MaskFacts(about["model"], lora, about["start"])
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: no scores of parameters; expected a file that `ntkjax select "
-            "--method dualsft` wrote."
+            f"{path}: no scores of parameters; expected a file that `ntkjax select` "
+            "wrote with the method dualsft."
         ) from error
     scores, values = trees["score"], trees["theta"]
     if {n: a.shape for n, a in scores.items()} != {

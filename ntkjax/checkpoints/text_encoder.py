@@ -118,8 +118,10 @@ def text_encoder(
     config = read_config(folder)
     if not 1 <= max_length <= config.decoder.max_positions:
         raise InputError(
-            f"--max-length {max_length}: expected 1 to {config.decoder.max_positions}, "
-            "the positions of this model."
+            f"expected 1 to {config.decoder.max_positions}, the positions of this "
+            "model.",
+            field="max_length",
+            value=max_length,
         )
     tokenizer = load_tokenizer(folder)
     eos_id = config.eos_id

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ntkjax.errors import InputError
+from ntkjax.settings.flag_names import flag_of
 
 
 _NOTE = "Every flag can also stand in a YAML file given by --config FILE.yaml."
@@ -140,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(arguments)
     except InputError as error:
-        print(f"ntkjax: {_speaker()}{error}", file=sys.stderr)
+        print(f"ntkjax: {_speaker()}{error.told(flag_of)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ntkjax: interrupted.", file=sys.stderr)
@@ -237,7 +238,7 @@ def _join_others(name: str, settings: Any) -> None:
     from ntkjax.store.bucket import require_reachable
     from ntkjax.store.run_directory import NOTES
 
-    require_reachable(settings.out, "--out")
+    require_reachable(settings.out, "out")
     processes.join(meeting, settings.out / NOTES)
     if not processes.is_first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  one speaks for all

@@ -71,7 +71,9 @@ def pooling_weights(
         counts = positions
     else:
         raise InputError(
-            f"--pooling {pooling}: no such pooling; expected {', '.join(POOLINGS)}."
+            f"no such pooling; expected {', '.join(POOLINGS)}.",
+            field="pooling",
+            value=pooling,
         )
     num_pooled = 1 if length_normalize else np.count_nonzero(counts)
     return (counts * num_pooled / counts.sum()).astype(np.float32)

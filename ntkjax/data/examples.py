@@ -92,7 +92,7 @@ def read_examples(paths: Sequence[Path]) -> list[Example]:
 
 
 def choose(
-    examples: Sequence[Example], num: int, seed: int, shuffle: bool, what: str
+    examples: Sequence[Example], num: int, seed: int, shuffle: bool, field: str
 ) -> list[Example]:
     """The first `num` examples after a seeded shuffle, or in file order.
 
@@ -104,19 +104,20 @@ def choose(
         num: How many.
         seed: Of the shuffle.
         shuffle: False keeps the order of the files.
-        what: The flag that set `num`, for messages.
+        field: The setting that `num` is, for messages.
 
     Raises:
         InputError: If `num` is below 1 or above the number of examples.
     """
     if num < 1:
-        raise InputError(f"{what} {num}: expected at least 1.")
+        raise InputError("expected at least 1.", field=field, value=num)
     if num > len(examples):
         files = dict.fromkeys(e.location.rpartition(":")[0] for e in examples)
         noun = "example" if len(examples) == 1 else "examples"
         raise InputError(
-            f"{what} {num}: {' + '.join(files) or 'the data'} has only "
-            f"{len(examples)} {noun}."
+            f"{' + '.join(files) or 'the data'} has only {len(examples)} {noun}.",
+            field=field,
+            value=num,
         )
     if not shuffle:
         return list(examples[:num])

@@ -15,7 +15,7 @@ import dataclasses
 import datetime
 
 from ntkjax.data.examples import Example
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 
 
 TEMPLATES = ("auto", "plain", "chat")
@@ -60,21 +60,20 @@ class Rendered:
 
 def check_template_options(options: TemplateOptions) -> None:
     """Raises `InputError` for a value that no run can have."""
-    for flag, value, known in (
-        ("--template", options.template, TEMPLATES),
-        ("--train-on", options.train_on, TRAIN_ON),
-    ):
+    for field, known in (("template", TEMPLATES), ("train_on", TRAIN_ON)):
+        value = getattr(options, field)
         if value not in known:
             expected = f"{', '.join(known[:-1])} or {known[-1]}"
-            raise InputError(f"{flag} {value}: expected {expected}.")
+            raise InputError(f"expected {expected}.", field=field, value=value)
     try:
         date = datetime.date.fromisoformat(options.date)
     except ValueError:
         date = None
     if date is None or date.isoformat() != options.date:
         raise InputError(
-            f"--template-date {options.date}: expected a date as YYYY-MM-DD, such as "
-            f"{TemplateOptions.date}."
+            f"expected a date as YYYY-MM-DD, such as {TemplateOptions.date}.",
+            field="template_date",
+            value=options.date,
         )
 
 
@@ -86,13 +85,13 @@ def is_chat(example: Example, options: TemplateOptions) -> bool:
     """
     if options.template == "plain" and example.messages is not None:
         raise InputError(
-            f'{example.location}: --template plain does not fit "messages"; use auto '
-            "or chat."
+            f"{example.location}: {setting('template')} plain does not fit "
+            '"messages"; use auto or chat.'
         )
     if options.template == "chat" and example.prompt is None:
         raise InputError(
-            f'{example.location}: --template chat does not fit a "text" record, which '
-            "has no turns; use auto or plain."
+            f"{example.location}: {setting('template')} chat does not fit a "
+            '"text" record, which has no turns; use auto or plain.'
         )
     return options.template == "chat" or example.messages is not None
 

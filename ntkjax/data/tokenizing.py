@@ -30,7 +30,7 @@ from ntkjax.data.templates import (
     render_plain_prompt,
 )
 from ntkjax.data.tokenizer import Tokenizer
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def tokenize(
             model does not know, or if no target token is left of it.
     """
     if max_length < 1:
-        raise InputError(f"--max-length {max_length}: expected at least 1.")
+        raise InputError("expected at least 1.", field="max_length", value=max_length)
 
     def render(example: Example) -> Rendered:
         if is_chat(example, template):
@@ -99,7 +99,7 @@ def tokenize(
         if not targets.any():
             raise InputError(
                 f'{example.location}: no token of field "{_field(example)}" fits into '
-                f"--max-length {max_length}; raise it."
+                f"{setting('max_length')} {max_length}; raise it."
             )
         tokenized.append(TokenizedExample(example.id, tokens, targets, was_cut))
     return tokenized
@@ -155,7 +155,7 @@ def tokenize_prompts(
         if max_length <= first:
             raise InputError(
                 f"{example.location}: no token of the prompt fits into {max_length}; "
-                "raise --max-length or lower --max-new-tokens."
+                f"raise {setting('max_length')} or lower {setting('max_new_tokens')}."
             )
         was_cut = len(tokens) > max_length
         if was_cut:

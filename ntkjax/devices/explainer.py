@@ -43,11 +43,11 @@ def explanation(
         if index and not _answers(address):
             return (
                 f"the coordinator at {address} cannot be reached (waited {seconds} s): "
-                "start process 0 there, open the port, or mend --coordinator-address."
+                "start process 0 there, open the port, or mend the address."
             )
         return (
             f"not all of {count} processes came to {address} within {seconds} s: start "
-            "the missing ones, or mend --num-processes and --process-id."
+            "the missing ones, or mend the number of processes and their numbers."
         )
     reason = text.partition("absl::Status: ")[2].partition("\n")[0]
     return f"lost the coordinator, {named(0, folder)} ({reason}); {_AGAIN}"

@@ -40,7 +40,7 @@ class MeshShape(NamedTuple):
 
 
 def parse_mesh(text: str) -> MeshShape | None:
-    """The shape that `--mesh` asks for; None for `auto`.
+    """The shape that the setting `mesh` asks for; None for `auto`.
 
     Raises:
         InputError: Unless it is `auto` or names each axis once, with 1 or more devices.
@@ -51,12 +51,15 @@ def parse_mesh(text: str) -> MeshShape | None:
     sizes = dict(re.findall(axis, text))
     if not re.fullmatch(rf"{axis}(,(?!\1){axis})?", text):
         raise InputError(
-            f"--mesh {text}: expected auto, or devices along the axes, such as "
-            "data=4,model=2."
+            "expected auto, or devices along the axes, such as data=4,model=2.",
+            field="mesh",
+            value=text,
         )
     shape = MeshShape(*(int(sizes.get(name, 1)) for name in MeshShape._fields))
     if min(shape) < 1:
-        raise InputError(f"--mesh {text}: expected at least 1 device along an axis.")
+        raise InputError(
+            "expected at least 1 device along an axis.", field="mesh", value=text
+        )
     return shape
 
 

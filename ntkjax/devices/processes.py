@@ -22,7 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Shaped
 
 from ntkjax.devices import explainer
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.store.atomic import write_text
 from ntkjax.store.folders import make_folder
 from ntkjax.store.run_path import RunPath
@@ -98,8 +98,9 @@ def join(meeting: Meeting, folder: RunPath | None) -> None:
         if not meeting.is_given:
             return
         raise InputError(
-            f"--coordinator-address, --num-processes, --process-id: {error} Give all "
-            "three, or none in a cluster that JAX knows."
+            f"{setting('coordinator_address')}, {setting('num_processes')}, "
+            f"{setting('process_id')}: {error} Give all three, or none in a cluster "
+            "that JAX knows."
         ) from error
     if is_joined():
         _silence_libraries()

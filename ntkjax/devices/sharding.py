@@ -56,7 +56,8 @@ def partition(
     for axis, size, over in zip(axes, shape, cut, strict=True):
         if over is not None and size % mesh.shape[over]:
             raise InputError(
-                f"--mesh: {name} {shape} has {size} along {axis}, which "
-                f"{over}={mesh.shape[over]} does not divide; choose another number."
+                f"{name} {shape} has {size} along {axis}, which "
+                f"{over}={mesh.shape[over]} does not divide; choose another number.",
+                field="mesh",
             )
     return PartitionSpec(*cut)

@@ -12,7 +12,7 @@ from ntkjax.data.examples import Example
 from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
 from ntkjax.data.tokenizer import Tokenizer
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.evaluation.choices import choice_texts
 
 
@@ -112,8 +112,10 @@ def _prompts(
         return None
     if not 1 <= max_new_tokens < encode.max_length:
         raise InputError(
-            f"--max-new-tokens {max_new_tokens}: expected 1 to "
-            f"{encode.max_length - 1}, below --max-length, so that the prompt has room."
+            f"expected 1 to {encode.max_length - 1}, below {setting('max_length')}, so "
+            "that the prompt has room.",
+            field="max_new_tokens",
+            value=max_new_tokens,
         )
     room = encode.max_length - max_new_tokens
     rows = [row for row, e in enumerate(examples) if e.prompt is not None]

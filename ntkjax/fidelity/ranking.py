@@ -113,6 +113,7 @@ def _check(approx: np.ndarray, exact: np.ndarray, top: int) -> None:
     num_candidates = exact.shape[1]
     if not 1 <= top <= num_candidates:
         raise InputError(
-            f"--top must lie between 1 and the number of candidates "
-            f"({num_candidates}), got {top}."
+            f"expected 1 to the number of candidates, {num_candidates}.",
+            field="top",
+            value=top,
         )

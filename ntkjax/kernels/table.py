@@ -121,7 +121,7 @@ def num_probes(name: str, readout: AnyReadout) -> int:
 def _parsed(name: str) -> tuple[Kernel, bool, list[int]]:
     """Row, whether the readout is to be centered, and the numbers of the name."""
     if name == "centered_exact":
-        raise InputError("--kernels: centered_exact is called centered.")
+        raise InputError("centered_exact is called centered.")
     plain = name.removeprefix("centered_")
     parsed = re.fullmatch(r"([a-z_]*[a-z])((?:_\d+)*)", plain)
     base = parsed[1] if parsed else ""
@@ -134,7 +134,7 @@ def _parsed(name: str) -> tuple[Kernel, bool, list[int]]:
     ):
         known = ", ".join(row.name + row.numbers for row in KERNELS.values())
         raise InputError(
-            f"--kernels: no kernel {name!r}; there are {known}, and centered_ before "
+            f"no kernel {name!r}; there are {known}, and centered_ before "
             "any of them but summed."
         )
     return kernel, name != plain, [int(number) for number in numbers]

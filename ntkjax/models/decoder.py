@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.models.attention import Attention, Place
 from ntkjax.models.config import DecoderConfig, LayerKind
 from ntkjax.models.modules import MLP, Embedding, Linear, RMSNorm, softcapped
@@ -106,7 +106,7 @@ class Decoder(nnx.Module):
         if number > self.max_positions:
             raise InputError(
                 f"{number} tokens, but the model has positions for "
-                f"{self.max_positions}: choose a smaller --max-length."
+                f"{self.max_positions}: choose a smaller {setting('max_length')}."
             )
 
 

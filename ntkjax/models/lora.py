@@ -64,13 +64,13 @@ class LoraSettings:
 def check_settings(settings: LoraSettings) -> None:
     """Raises `InputError` for a rank below 1, an α that is not positive, no targets."""
     if settings.rank < 1:
-        raise InputError(f"--lora.rank must be at least 1, got {settings.rank}.")
+        raise InputError("expected at least 1.", field="lora.rank", value=settings.rank)
     if not 0 < settings.alpha < math.inf:
         raise InputError(
-            f"--lora.alpha must be positive and finite, got {settings.alpha}."
+            "expected a number above zero.", field="lora.alpha", value=settings.alpha
         )
     if not settings.targets:
-        raise InputError("--lora.targets is empty: name at least one module.")
+        raise InputError("expected at least one module.", field="lora.targets")
 
 
 def matched_modules(names: list[str], targets: tuple[str, ...]) -> list[str]:
@@ -85,9 +85,10 @@ def matched_modules(names: list[str], targets: tuple[str, ...]) -> list[str]:
         if not hits[target]:
             kinds = sorted({name.rsplit(".", 1)[-1] for name in names})
             raise InputError(
-                f"--lora.targets: {target!r} matches no linear layer of this model; "
-                f"it has {', '.join(kinds)} (a regular expression must match a whole "
-                f"name such as {names[0]!r})."
+                f"{target!r} matches no linear layer of this model; it has "
+                f"{', '.join(kinds)} (a regular expression must match a whole name "
+                f"such as {names[0]!r}).",
+                field="lora.targets",
             )
     chosen = set().union(*hits.values())
     return [name for name in names if name in chosen]
@@ -139,5 +140,5 @@ def _matches(name: str, target: str) -> bool:
         return re.fullmatch(target, name) is not None
     except re.error as error:
         raise InputError(
-            f"--lora.targets: {target!r} is no regular expression: {error}."
+            f"{target!r} is no regular expression: {error}.", field="lora.targets"
         ) from error

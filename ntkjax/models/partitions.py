@@ -60,9 +60,9 @@ def weight_partitions(
         over = rules[axis]
         if over is not None and heads % mesh.shape[over]:
             raise InputError(
-                f"--mesh: the model has {heads} {axis.replace('kv_', 'key/value ')}, "
-                f"which {over}={mesh.shape[over]} does not divide; choose another "
-                "number."
+                f"the model has {heads} {axis.replace('kv_', 'key/value ')}, which "
+                f"{over}={mesh.shape[over]} does not divide; choose another number.",
+                field="mesh",
             )
     return {
         name: partition(name, shape, logical_axes(name, len(shape)), mesh, rules)

@@ -21,15 +21,15 @@ from ntkjax.data.batches import Batch, bucketed
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.devices.programs import ROWS, WHOLE, on_mesh
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 
 
 Advance = Callable[[int], None]
 """Called with the number of examples that are done."""
 
 _CURE = (
-    ": the model overflows on this text; try --dtype float32, or look at the adapter's "
-    "scale"
+    f": the model overflows on this text; try {setting('dtype')} float32, or look at "
+    "the adapter's scale"
 )
 
 

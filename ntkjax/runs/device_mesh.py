@@ -1,4 +1,4 @@
-"""The mesh of a run: as `--mesh` says, or the smallest one that holds the weights."""
+"""The mesh of a run: as it is asked for, or the smallest that holds the weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from ntkjax.checkpoints.families.table import read_config
 from ntkjax.devices import processes
 from ntkjax.devices.mesh import MeshShape, make_mesh, parse_mesh
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.models.config import DecoderConfig
 from ntkjax.models.language_model import split_model
 from ntkjax.models.partitions import possible_cuts, weight_bytes_per_device
@@ -18,7 +18,7 @@ from ntkjax.settings.devices import DeviceOptions
 
 
 WEIGHTS_SHARE = 0.6
-"""Of a device's memory, for the weights under `--mesh auto`: the rest is work."""
+"""Of a device's memory, for the weights where the mesh is `auto`: the rest is work."""
 
 _GIB = 2**30
 
@@ -36,8 +36,7 @@ def open_mesh(
             one's devices, or of as few processes' as hold the weights between them.
 
     Raises:
-        InputError: If the devices are not those of `--mesh`, or cannot hold the
-            weights.
+        InputError: If the devices are not those asked for, or cannot hold the weights.
     """
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     local = jax.local_device_count()
@@ -110,7 +109,7 @@ def require_devices(mesh: str, shape: MeshShape, total: int, local: int) -> None
     """Raises `InputError` unless the mesh is made of all devices.
 
     Args:
-        mesh: As `--mesh` says.
+        mesh: As it is asked for.
         shape: What that means.
         total: Devices in all.
         local: Devices of each process.
@@ -118,13 +117,17 @@ def require_devices(mesh: str, shape: MeshShape, total: int, local: int) -> None
     if shape.data * shape.model != total:
         processes_too = f" in {total // local} processes" * (total > local)
         raise InputError(
-            f"--mesh {mesh}: needs {shape.data * shape.model} devices, but there are "
-            f"{total}{processes_too}."
+            f"needs {shape.data * shape.model} devices, but there are "
+            f"{total}{processes_too}.",
+            field="mesh",
+            value=mesh,
         )
     if local % shape.model and shape.model % local:
         raise InputError(
-            f"--mesh {mesh}: each process has {local} devices; model= must divide "
-            "their number, or be a multiple of it."
+            f"each process has {local} devices; model= must divide their number, or be "
+            "a multiple of it.",
+            field="mesh",
+            value=mesh,
         )
 
 
@@ -148,10 +151,13 @@ def _require_room(
         for model in possible_cuts(config, total)
         if total % model == 0 and weight_bytes(config, itemsize, model) <= memory
     ]
-    advice = "use more devices, or --dtype bfloat16"
+    advice = f"use more devices, or {setting('dtype')} bfloat16"
     if fitting:
-        advice = f"choose --mesh {MeshShape(total // fitting[0], fitting[0])}"
+        shape_for = MeshShape(total // fitting[0], fitting[0])
+        advice = f"choose {setting('mesh')} {shape_for}"
     raise InputError(
-        f"--mesh {shape}: the weights take {needed / _GIB:.3g} GiB on each device, "
-        f"which has {memory / _GIB:.3g}; {advice}."
+        f"the weights take {needed / _GIB:.3g} GiB on each device, which has "
+        f"{memory / _GIB:.3g}; {advice}.",
+        field="mesh",
+        value=shape,
     )

@@ -13,7 +13,7 @@ from ntkjax.devices import processes
 from ntkjax.errors import InputError
 from ntkjax.runs.ledger import peak_mib
 from ntkjax.runs.progress import announce
-from ntkjax.settings.idle_flags import flag_of
+from ntkjax.settings.flag_names import flag_of
 from ntkjax.store.atomic import json_text
 from ntkjax.store.run_directory import read_json
 from ntkjax.store.run_path import RunPath, is_remote

@@ -17,7 +17,7 @@ from ntkjax.checkpoints.text_encoder import text_encoder
 from ntkjax.data.examples import Example
 from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, initial_theta
 from ntkjax.runs.device_mesh import open_mesh
@@ -37,7 +37,9 @@ DTYPES = {
 def check_dtype(dtype: str) -> None:
     """Raises `InputError` for a type that frozen weights cannot have."""
     if dtype not in DTYPES:
-        raise InputError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}.")
+        raise InputError(
+            f"expected one of {', '.join(DTYPES)}.", field="dtype", value=dtype
+        )
 
 
 PARAMETERS = ("lora", "full")
@@ -77,8 +79,8 @@ def resolve_lora(options: LoraOptions, adapter: Path | None) -> LoraSettings:
         same = set(value) == set(found) if name == "targets" and value else None
         if value is not None and not (same if same is not None else value == found):
             raise InputError(
-                f"--lora.{name} is {value!r}, but the adapter {adapter} has {found!r}: "
-                "leave the flag out, or choose another adapter."
+                f"{setting(f'lora.{name}')} is {value!r}, but the adapter {adapter} "
+                f"has {found!r}: leave it out, or choose another adapter."
             )
     return stored
 
@@ -164,8 +166,9 @@ def _read_second_adapter(
                 )
         return read_adapter(folder, model)
     except InputError as error:
-        reason = str(error).removeprefix(f"--adapter {folder}: ")
-        raise InputError(f"--compare-adapter {folder}: {reason}") from error
+        raise InputError(
+            error.message, field="compare_adapter", value=folder
+        ) from error
 
 
 def count(theta: dict[str, Array]) -> int:

@@ -204,8 +204,10 @@ class Run(Generic[Found]):
         all_seen = processes.gathered(seen)
         if not all(all_seen):
             raise InputError(
-                f"--out {self.out}: process {all_seen.index(False)} does not see there "
-                "what process 0 wrote; expected one folder that every host sees."
+                f"process {all_seen.index(False)} does not see there what process 0 "
+                "wrote; expected one folder that every host sees.",
+                field="out",
+                value=self.out,
             )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from ntkjax.checkpoints.mask import Mask
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.math.seeds import stream
 from ntkjax.selection.options import MaskOptions
 from ntkjax.selection.parameter_groups import (
@@ -91,9 +91,10 @@ def check_mask_budget(
     if budget < smallest:
         given = "budget" if options.budget is not None else "share"
         raise InputError(
-            f"--mask.{given} {getattr(options, given)}: the smallest "
-            f"{options.granularity} has {smallest} parameters, the budget is {budget}; "
-            "raise it, or use --mask.granularity element."
+            f"the smallest {options.granularity} has {smallest} parameters, the budget "
+            f"is {budget}; raise it, or use {setting('mask.granularity')} element.",
+            field=f"mask.{given}",
+            value=getattr(options, given),
         )
 
 
@@ -110,8 +111,9 @@ def mask_budget(total: int, options: MaskOptions) -> int:
     if options.budget is not None:
         if options.budget > total:
             raise InputError(
-                f"--mask.budget {options.budget}: there are only {total} parameters; "
-                f"expected at most {total}."
+                f"there are only {total} parameters; expected at most {total}.",
+                field="mask.budget",
+                value=options.budget,
             )
         return options.budget
     if options.share is None:
@@ -181,10 +183,11 @@ def _best_groups(
 ) -> Bool[np.ndarray, " P"]:
     """The best groups that fit, each with what the better ones have left."""
     if options.layer_quota or options.module_quota:
-        flag = "layer" if options.layer_quota else "module"
+        kind = "layer" if options.layer_quota else "module"
         raise InputError(
-            f"--mask.{flag}-quota: expected --mask.granularity element, not "
-            f"{options.granularity}."
+            f"expected {setting('mask.granularity')} element, not "
+            f"{options.granularity}.",
+            field=f"mask.{kind}_quota",
         )
     ids = group_ids(shapes, options.granularity)
     sizes = np.bincount(ids)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.math.sketches import SKETCHES
 
 
@@ -160,47 +160,50 @@ def check_method_options(options: MethodOptions) -> None:
         for name, known in names.items():
             value = getattr(getattr(options, group), name)
             if value not in known:
-                flag = f"--{group}.{name.replace('_', '-')}"
-                raise InputError(f"{flag} {value}: expected one of {', '.join(known)}.")
+                raise InputError(
+                    f"expected one of {', '.join(known)}.",
+                    field=f"{group}.{name}",
+                    value=value,
+                )
     for group, names in _RANGES.items():
         for name, (lowest, highest, expected) in names.items():
             value = getattr(getattr(options, group), name)
             if value is not None and not lowest <= value <= highest:
-                flag = f"--{group}.{name.replace('_', '-')}"
-                raise InputError(f"{flag} {value}: expected {expected}.")
+                raise InputError(
+                    f"expected {expected}.", field=f"{group}.{name}", value=value
+                )
     check_mask_options(options.mask)
 
 
-def check_mask_options(mask: MaskOptions, prefix: str = "mask.") -> None:
-    """Raises `InputError` for a mask that cannot be.
+def check_mask_options(mask: MaskOptions) -> None:
+    """Raises `InputError` for a mask that cannot be."""
 
-    Args:
-        mask: What to check.
-        prefix: Of the flags in messages.
-    """
+    def require(right: bool, name: str, expected: str) -> None:
+        if not right:
+            value = getattr(mask, name)
+            raise InputError(f"expected {expected}.", field=f"mask.{name}", value=value)
+
     if mask.share is not None and mask.budget is not None:
-        raise InputError(f"--{prefix}share and --{prefix}budget: give one of them.")
-    if mask.share is not None and not 0 < mask.share <= 1:
-        raise InputError(f"--{prefix}share {mask.share}: expected above 0, at most 1.")
-    if mask.budget is not None and mask.budget < 1:
-        raise InputError(f"--{prefix}budget {mask.budget}: expected at least 1.")
+        raise InputError(
+            f"{setting('mask.share')} and {setting('mask.budget')}: give one of them."
+        )
+    share, budget = mask.share, mask.budget
+    require(share is None or 0 < share <= 1, "share", "above 0, at most 1")
+    require(budget is None or budget >= 1, "budget", "at least 1")
     for name, known in (("granularity", GRANULARITIES), ("sign", SIGNS)):
-        value = getattr(mask, name)
-        if value not in known:
-            raise InputError(
-                f"--{prefix}{name} {value}: expected one of {', '.join(known)}."
-            )
+        require(getattr(mask, name) in known, name, f"one of {', '.join(known)}")
     quotas = mask.layer_quota, mask.module_quota
     if min(quotas) < 0 or not sum(quotas) <= 1:
         raise InputError(
-            f"--{prefix}layer-quota {quotas[0]} and --{prefix}module-quota "
-            f"{quotas[1]}: expected shares of the budget, together at most 1."
+            f"{setting('mask.layer_quota')} {quotas[0]} and "
+            f"{setting('mask.module_quota')} {quotas[1]}: expected shares of the "
+            "budget, together at most 1."
         )
     if any(quotas) and mask.granularity != "element":
-        flag = "layer-quota" if mask.layer_quota else "module-quota"
+        kind = "layer" if mask.layer_quota else "module"
         raise InputError(
-            f"--{prefix}{flag}: expected --{prefix}granularity element, not "
-            f"{mask.granularity}."
+            f"expected {setting('mask.granularity')} element, not {mask.granularity}.",
+            field=f"mask.{kind}_quota",
         )
 
 

@@ -41,7 +41,9 @@ def num_within_tokens(tokens: Int[np.ndarray, " m"], budget: int) -> int:
     if count == 0:
         needed = f"the highest-ranked example alone has {used[0]}" if len(used) else ""
         raise InputError(
-            f"--budget-tokens {budget}: {needed or 'the pool is empty'}; raise it."
+            f"{needed or 'the pool is empty'}; raise it.",
+            field="budget_tokens",
+            value=budget,
         )
     return count
 
@@ -53,9 +55,11 @@ def check_budget(budget: int, available: int) -> None:
         InputError: If `budget` is not in 1, …, `available`.
     """
     if budget < 1:
-        raise InputError(f"--budget {budget}: expected at least 1.")
+        raise InputError("expected at least 1.", field="budget", value=budget)
     if budget > available:
         raise InputError(
-            f"--budget {budget}: there are only {available} examples to choose from; "
-            f"choose at most {available}."
+            f"there are only {available} examples to choose from; choose at most "
+            f"{available}.",
+            field="budget",
+            value=budget,
         )

@@ -24,16 +24,16 @@ def read_config_file(path: Path, settings_type: type) -> dict[str, Any]:
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except OSError as error:
-        raise InputError(f"--config {path}: cannot be read: {error}.") from error
+        raise _error(path, f"cannot be read: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"--config {path}: no valid YAML: {reason}.") from error
+        raise _error(path, f"no valid YAML: {reason}") from error
     return {} if root is None else _mapping(path, root, settings_type)
 
 
 def _mapping(path: Path, node: yaml.Node, settings_type: type) -> dict[str, Any]:
     if not isinstance(node, yaml.MappingNode):
-        raise _error(path, node, "expected a mapping of settings")
+        raise _error(path, "expected a mapping of settings", node)
     names, without_prefix = _hints(settings_type)
     values: dict[str, Any] = {}
     for key_node, value_node in node.value:
@@ -41,9 +41,9 @@ def _mapping(path: Path, node: yaml.Node, settings_type: type) -> dict[str, Any]
         if name not in names:
             known = ", ".join(n.replace("_", "-") for n in names)
             reason = f"unknown key {key_node.value!r}; known: {known}"
-            raise _error(path, key_node, reason)
+            raise _error(path, reason, key_node)
         if name in values:
-            raise _error(path, key_node, f"key {key_node.value!r} is given twice")
+            raise _error(path, f"key {key_node.value!r} is given twice", key_node)
         hint = names[name]
         if dataclasses.is_dataclass(hint):
             inner: Any = hint
@@ -88,12 +88,13 @@ def _value(path: Path, node: yaml.Node, key: str, hint: Any) -> Any:
         value = yaml.SafeLoader("").construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError) as error:  # a tag, or a date that is none
         reason = getattr(error, "problem", None) or error
-        raise _error(path, node, f"{key}: {reason}") from error
+        raise _error(path, f"{key}: {reason}", node) from error
     try:
         return typed_value(value, hint)
     except TypeError as error:
-        raise _error(path, node, f"{key} {error}") from error
+        raise _error(path, f"{key} {error}", node) from error
 
 
-def _error(path: Path, node: yaml.Node, reason: str) -> InputError:
-    return InputError(f"--config {path}, line {node.start_mark.line + 1}: {reason}.")
+def _error(path: Path, reason: str, node: yaml.Node | None = None) -> InputError:
+    line = "" if node is None else f", line {node.start_mark.line + 1}"
+    return InputError(f"{reason}.", field="config", value=f"{path}{line}")

@@ -11,8 +11,7 @@ import tyro
 
 from ntkjax.devices.mesh import parse_mesh
 from ntkjax.devices.processes import Meeting, in_cluster
-from ntkjax.errors import InputError
-from ntkjax.settings.idle_flags import flag_of
+from ntkjax.errors import InputError, setting
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,17 @@ def check_device_options(options: DeviceOptions) -> None:
     parse_mesh(options.mesh)
     memory = options.memory_per_device
     if memory is not None and not 0 < memory < float("inf"):
-        raise InputError(f"--memory-per-device {memory}: expected GiB above 0.")
+        raise InputError(
+            "expected GiB above 0.", field="memory_per_device", value=memory
+        )
     if options.distributed not in ("auto", "off"):
-        raise InputError(f"--distributed {options.distributed}: expected auto or off.")
+        raise InputError(
+            "expected auto or off.", field="distributed", value=options.distributed
+        )
     for name in ("initialization_timeout", "heartbeat_timeout"):
         seconds = getattr(options, name)
         if seconds < 1:
-            raise InputError(f"{flag_of(name)} {seconds}: expected at least 1 second.")
+            raise InputError("expected at least 1 second.", field=name, value=seconds)
     _check_meeting(options)
 
 
@@ -85,17 +88,21 @@ def _check_meeting(options: DeviceOptions) -> None:
         return
     if options.distributed == "off":
         raise InputError(
-            "--distributed off: leave out the flags of other processes, or say "
-            "--distributed auto."
+            "leave out what tells of other processes, or say auto.",
+            field="distributed",
+            value="off",
         )
     for name, value in given.items():
         if value is None:
-            raise InputError(f"{flag_of(name)} is missing: give all three, or none.")
+            raise InputError(f"{setting(name)} is missing: give all three, or none.")
     address, count, index = given.values()
     if not re.fullmatch(r"[^\s]+:[0-9]{1,5}", address):
-        raise InputError(f"--coordinator-address {address}: expected HOST:PORT.")
+        raise InputError(
+            "expected HOST:PORT.", field="coordinator_address", value=address
+        )
     if not 0 <= index < count:
         raise InputError(
-            f"--process-id {index} with --num-processes {count}: expected 0 to "
-            f"{count - 1}."
+            f"expected 0 to {count - 1}, below {setting('num_processes')}.",
+            field="process_id",
+            value=index,
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 
 
 def refuse_idle(
@@ -27,17 +27,8 @@ def refuse_idle(
         if not counts and getattr(settings, name) != _default(own[name]):
             other, value = list(chosen.items())[-1]
             raise InputError(
-                f"{flag_of(name)} says nothing with {flag_of(other)} {value}."
+                f"{setting(name)} says nothing with {setting(other)} {value}."
             )
-
-
-def flag_of(name: str) -> str:
-    """The flag of a setting.
-
-    >>> flag_of("warmup_share")
-    '--warmup-share'
-    """
-    return f"--{name.replace('_', '-')}"
 
 
 def _default(field: Field) -> Any:

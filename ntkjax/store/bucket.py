@@ -21,7 +21,7 @@ _EMULATOR = "STORAGE_EMULATOR_HOST"
 """Where a stand-in for Google's servers is, which asks for no credentials."""
 
 
-def require_reachable(folder: RunPath, flag: str) -> None:
+def require_reachable(folder: RunPath, field: str) -> None:
     """Writes a small object into a folder of a bucket, and removes it.
 
     Local folders are not touched, nor is a folder that was reached before.
@@ -32,16 +32,18 @@ def require_reachable(folder: RunPath, flag: str) -> None:
     """
     if isinstance(folder, epath.Path):
         run_path(str(folder))
-        _reach(folder, flag)
+        _reach(folder, field)
 
 
 @functools.cache
-def _reach(folder: epath.Path, flag: str) -> None:
+def _reach(folder: epath.Path, field: str) -> None:
     try:
         _prepare_client()
     except ImportError as error:
         raise InputError(
-            f'{flag} {folder}: buckets need gcsfs: pip install "ntkjax[gcs]" ({error}).'
+            f'buckets need gcsfs: pip install "ntkjax[gcs]" ({error}).',
+            field=field,
+            value=folder,
         ) from error
     probe = folder / f".probe-{secrets.token_hex(4)}{PARTIAL}"
     try:
@@ -49,7 +51,7 @@ def _reach(folder: epath.Path, flag: str) -> None:
         probe.write_bytes(b"probe")
         probe.unlink()
     except bucket_errors() as error:
-        raise InputError(f"{flag} {folder}: {reason_of(error)}.") from error
+        raise InputError(f"{reason_of(error)}.", field=field, value=folder) from error
 
 
 def bucket_errors() -> tuple[type[Exception], ...]:

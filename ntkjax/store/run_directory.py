@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.store.atomic import is_partial, json_text, write_json, write_text
 from ntkjax.store.bucket import require_reachable
 from ntkjax.store.folders import entries_of, make_folder
@@ -60,33 +60,35 @@ def open_run(
             _require_same(out, {"inputs": before}, {"inputs": inputs})
         elif any(map(_is_foreign, inside)):
             raise InputError(
-                f"--out {out}: the directory is not empty and holds no {SETTINGS}; "
-                "choose a new one."
+                f"the directory is not empty and holds no {SETTINGS}; choose a new "
+                "one.",
+                field="out",
+                value=out,
             )
         else:
             write_json(out / MANIFEST, {"inputs": inputs, **(facts or {})})
             text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
             write_text(path, text)  # last: it claims the directory
     except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error}.") from error
+        raise _unwritable("out", out, error) from error
     return out
 
 
-def require_writable(folder: RunPath, flag: str) -> None:
+def require_writable(folder: RunPath, field: str) -> None:
     """Makes a folder, if it is not there.
 
     Raises:
-        InputError: If it cannot be made or written; the flag is named.
+        InputError: If it cannot be made or written; the setting is named.
     """
     if is_remote(folder):
-        require_reachable(folder, flag)
+        require_reachable(folder, field)
         return
     try:
         make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"{flag} {folder}: cannot be written: {error}.") from error
+        raise _unwritable(field, folder, error) from error
 
 
 def seal_manifest(out: RunPath, facts: dict[str, Any]) -> None:
@@ -215,6 +217,10 @@ def _checksum(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json_text(manifest).encode()).hexdigest()
 
 
+def _unwritable(field: str, folder: RunPath, error: OSError) -> InputError:
+    return InputError(f"cannot be written: {error}.", field=field, value=folder)
+
+
 def _is_foreign(path: RunPath) -> bool:
     is_ours = path.name in (MANIFEST, NOTES) or path.name.startswith(".run-")
     return not is_ours and not is_partial(path)
@@ -224,10 +230,13 @@ def _require_same(
     out: RunPath, before: Any, now: dict[str, Any], free: Sequence[str] = ()
 ) -> None:
     if not isinstance(before, dict):
-        raise InputError(f"--out {out}: its {SETTINGS} is damaged; choose a new one.")
+        raise InputError(
+            f"its {SETTINGS} is damaged; choose a new one.", field="out", value=out
+        )
     found = first_difference(left(before, free), left(now, free))
     if found is not None:
         raise InputError(
-            f"--out {out} holds another run: {found.name} was {found.first!r} and is "
-            f"now {found.second!r}; choose a new directory or the same settings."
+            f"{setting('out')} {out} holds another run: {found.name} was "
+            f"{found.first!r} and is now {found.second!r}; choose a new directory or "
+            "the same settings."
         )

@@ -31,8 +31,10 @@ def locked(folder: RunPath, job: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise InputError(
-            f"--out {folder}: another process works in it; wait until that has ended, "
-            "or choose another directory."
+            "another process works in it; wait until that has ended, or choose another "
+            "directory.",
+            field="out",
+            value=folder,
         ) from error
     except (OSError, NotImplementedError):
         yield

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.store.atomic import full_disk_named, tensor_bytes, write_bytes, write_json
 from ntkjax.store.folders import entries_of, make_folder
 from ntkjax.store.run_path import RunPath
@@ -164,7 +164,8 @@ class ShardedPass:
             if record.get(key) != now:
                 raise InputError(
                     f"{path}: belongs to another run ({key} {record.get(key)}, now "
-                    f"{now}); choose another --out or delete {self.folder}."
+                    f"{now}); choose another {setting('out')} or delete "
+                    f"{self.folder}."
                 )
 
 
@@ -178,7 +179,7 @@ def whole_content(path: RunPath, record: dict[str, Any]) -> bytes | None:
 
 
 def parse_part(text: str) -> tuple[int, int]:
-    """Part and number of parts of `--shard i/n`.
+    """Part and number of parts of a text `i/n`.
 
     Raises:
         InputError: Unless 1 <= i <= n.
@@ -186,8 +187,9 @@ def parse_part(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise InputError(
-            f"--shard {text}: expected i/n with 1 <= i <= n, such as 2/8 for the "
-            "second of eight jobs."
+            "expected i/n with 1 <= i <= n, such as 2/8 for the second of eight jobs.",
+            field="shard",
+            value=text,
         )
     return int(found[1]), int(found[2])
 

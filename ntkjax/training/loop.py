@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.devices.teams import Team
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.store.run_path import RunPath
 from ntkjax.training.checkpoints import Checkpoints, training_identity
@@ -223,7 +223,8 @@ def _require_finite(
         what = "the loss" if bad else "the gradient"
         raise InputError(
             f"step {step}: {what} of {name_some(bad or examples)} is NaN or infinite; "
-            "try a lower --training.learning-rate, or --dtype float32."
+            f"try a lower {setting('training.learning_rate')}, or {setting('dtype')} "
+            "float32."
         )
 
 
@@ -233,7 +234,7 @@ def _finished(state: TrainingState) -> TrainedAdapter:
         if not np.isfinite(leaf).all():
             raise InputError(
                 f"step {state.step}: {name} is NaN or infinite after the update; try a "
-                "lower --training.learning-rate."
+                f"lower {setting('training.learning_rate')}."
             )
     best_step, best_theta = state.step, theta
     if state.best is not None:

@@ -85,21 +85,23 @@ class DataOrder:
 def check_mix(mix: tuple[float, ...] | None, sizes: Sequence[int]) -> None:
     """Raises `InputError` where there is no data, or weights do not fit it."""
     if not sum(sizes):
-        raise InputError("--data: no examples to train on.")
+        raise InputError("no examples to train on.", field="data")
     if mix is None:
         return
-    shown = f"--mix {' '.join(map(str, mix))}"
-    if len(mix) != len(sizes):
-        raise InputError(
-            f"{shown}: expected one weight for each of the {len(sizes)} data files."
-        )
-    if not all(0 <= weight < math.inf for weight in mix) or not sum(mix):
-        raise InputError(f"{shown}: expected weights of at least 0, not all of them 0.")
+
+    def require(right: bool, message: str) -> None:
+        if not right:
+            raise InputError(message, field="mix", value=" ".join(map(str, mix)))
+
+    number = len(sizes)
+    require(
+        len(mix) == number, f"expected one weight for each of the {number} data files."
+    )
+    fit = all(0 <= weight < math.inf for weight in mix) and sum(mix) > 0
+    require(fit, "expected weights of at least 0, not all of them 0.")
     for source, (weight, size) in enumerate(zip(mix, sizes, strict=True), start=1):
-        if weight and not size:
-            raise InputError(
-                f"{shown}: data file {source} has a weight, but no example to train on."
-            )
+        message = f"data file {source} has a weight, but no example to train on."
+        require(size > 0 or not weight, message)
 
 
 @functools.lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.training.order import DataOrder
 from ntkjax.training.settings import (
     DEFAULT_EPOCHS,
@@ -79,5 +79,5 @@ def require_targets(examples: Sequence[TokenizedExample]) -> None:
         if not example.targets[1:].any():
             raise InputError(
                 f"example {example.id!r} has no token to predict from one before it; "
-                "raise --max-length, or remove the example."
+                f"raise {setting('max_length')}, or remove the example."
             )

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 
 
 SCHEDULES = ("cosine", "linear", "constant")
@@ -50,14 +50,15 @@ def check_training_settings(settings: TrainingSettings, prefix: str = "") -> Non
 
     Args:
         settings: What to check.
-        prefix: Of the flags in messages, such as "training.".
+        prefix: Of the settings in messages, such as "training.".
     """
 
     def require(right: bool, name: str, expected: str) -> None:
         if not right:
-            flag = f"--{prefix}{name.replace('_', '-')}"
             value = getattr(settings, name)
-            raise InputError(f"{flag} {value}: expected {expected}.")
+            raise InputError(
+                f"expected {expected}.", field=f"{prefix}{name}", value=value
+            )
 
     _check_end(settings, prefix)
     size = settings.batch_size
@@ -81,12 +82,13 @@ def check_training_settings(settings: TrainingSettings, prefix: str = "") -> Non
 def _check_end(settings: TrainingSettings, prefix: str) -> None:
     ends = ("epochs", "steps", "token_budget")
     given = {n: getattr(settings, n) for n in ends if getattr(settings, n) is not None}
-    flags = [f"--{prefix}{name.replace('_', '-')}" for name in given]
     if len(given) > 1:
+        named = " and ".join(setting(f"{prefix}{name}") for name in given)
         raise InputError(
-            f"{' and '.join(flags)}: only one of them can end the training; leave the "
-            "others out."
+            f"{named}: only one of them can end the training; leave the others out."
         )
-    for flag, value in zip(flags, given.values(), strict=True):
+    for name, value in given.items():
         if not 0 < value < math.inf:
-            raise InputError(f"{flag} {value}: expected a number above zero.")
+            raise InputError(
+                "expected a number above zero.", field=f"{prefix}{name}", value=value
+            )

@@ -7,6 +7,7 @@ from jax.sharding import Mesh
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import num_groups
+from ntkjax.errors import setting
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.passes.run_pass import collect, data_parallel
@@ -14,7 +15,9 @@ from ntkjax.training.programs import loss_sums_of
 from ntkjax.training.rows import Layout, fill_rows, num_targets
 
 
-_CURE = "; try a lower --training.learning-rate, or --dtype float32"
+_CURE = (
+    f"; try a lower {setting('training.learning_rate')}, or {setting('dtype')} float32"
+)
 
 
 class Validation:

@@ -230,14 +230,14 @@ def test_all_linear_settings_of_real_peft():
         ({"peft_type": "IA3"}, "peft_type 'IA3' is not supported, only LORA"),
         ({"peft_type": ...}, "missing or incomplete.*peft_type"),
         ({"r": ...}, "missing or incomplete.*'r'"),
-        ({"r": 0}, "rank must be at least 1"),
+        ({"r": 0}, r"json: lora\.rank 0: expected at least 1"),
         ({"r": "four"}, "'r' must be int, got 'four'"),
         ({"r": 4.5}, "'r' must be int, got 4.5"),
         ({"r": None}, "'r' must be int, got None"),
         ({"lora_alpha": "x"}, "'lora_alpha' must be .*, got 'x'"),
         ({"lora_alpha": None}, "'lora_alpha' must be .*, got None"),
         ({"use_rslora": "no"}, "'use_rslora' must be bool, got 'no'"),
-        ({"target_modules": []}, "targets is empty"),
+        ({"target_modules": []}, r"json: lora\.targets: expected at least one"),
         ({"target_modules": None}, "'target_modules' must be .*, got None"),
         ({"target_modules": [1]}, r"'target_modules' must be .*, got \[1\]"),
         ({"target_modules": {"q_proj": 1}}, "'target_modules' must be .*, got {"),
@@ -252,7 +252,7 @@ def test_refused_settings(tmp_path, changes, message):
 def test_damaged_settings(tmp_path, content):
     if content is not None:
         (tmp_path / CONFIG).write_bytes(content)
-    with pytest.raises(InputError, match=r"--adapter .*missing or incomplete.*LoRA"):
+    with pytest.raises(InputError, match=r"adapter .*missing or incomplete.*LoRA"):
         read_adapter_settings(tmp_path)
 
 

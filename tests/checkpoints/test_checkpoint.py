@@ -219,7 +219,7 @@ def test_bytes_are_counted_as_the_file_has_them(tmp_path):
 def test_numbers_beyond_the_type_that_is_asked_for(tmp_path, stored, dtype, large):
     array = np.array([1, large, 2], stored)
     save_file({"a": array}, tmp_path / "model.safetensors")
-    message = f"'a' has 1 numbers beyond the range of {np.dtype(dtype)}; try --dtype"
+    message = f"'a' has 1 numbers beyond the range of {np.dtype(dtype)}; try dtype"
     with pytest.raises(InputError, match=message):
         Checkpoint(tmp_path).read("a", dtype)
     assert (Checkpoint(tmp_path).read("a") == array).all()

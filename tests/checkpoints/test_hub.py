@@ -35,7 +35,7 @@ def message(name: str, revision: str | None = None) -> str:
     text = str(caught.value)
     assert "\n" not in text
     asked = name if revision is None else f"{name}@{revision}"
-    assert text.startswith(f"--model {asked}: ")
+    assert text.startswith(f"model {asked}: ")
     return text
 
 

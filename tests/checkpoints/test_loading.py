@@ -175,7 +175,7 @@ def test_mixed_types_are_named(tmp_path):
     half = plain_tensors()["lm_head.weight"].astype(ml_dtypes.bfloat16)
     folder = write_plain(tmp_path, plain_tensors(**{"lm_head.weight": half}))
     message = (
-        r"--dtype stored: .* are bfloat16 \(lm_head\.weight\) and float32 "
+        r"dtype stored: .* are bfloat16 \(lm_head\.weight\) and float32 "
         r"\(model\.embed_tokens\.weight\); choose one of float32, bfloat16, float16"
     )
     with pytest.raises(InputError, match=message):
@@ -252,7 +252,7 @@ def test_find_nothing(model, message):
     with pytest.raises(InputError, match=message) as caught:
         find_model(model)
     text = str(caught.value)
-    assert text.startswith(f"--model {model}: ")
+    assert text.startswith(f"model {model}: ")
     assert "\n" not in text
 
 

@@ -49,9 +49,9 @@ def refused(path, facts=FACTS, shapes=SHAPES) -> str:
     with pytest.raises(InputError) as caught:
         read_mask(path, shapes, facts)
     message = str(caught.value)
-    assert message.startswith(f"--mask {path}: ")
+    assert message.startswith(f"mask {path}: ")
     assert "\n" not in message
-    return message.removeprefix(f"--mask {path}: ")
+    return message.removeprefix(f"mask {path}: ")
 
 
 def test_what_was_written_comes_back(path):
@@ -118,7 +118,7 @@ def test_a_mask_of_all_weights(tmp_path):
     write_mask(path, some_mask(model.theta_shapes), facts)
     found = read_mask(path, model.theta_shapes, facts)
     assert found.keys() == theta.keys()
-    assert refused(path) == ("made for --parameters full, but this training has lora.")
+    assert refused(path) == ("made for parameters full, but this training has lora.")
 
 
 def test_targets_may_be_spelled_otherwise(path):
@@ -145,7 +145,7 @@ def test_other_targets_and_another_model(path):
     lora = LoraSettings(2, targets=("k_proj", "q_proj"))
     model, _ = random_model(tiny_config(num_layers=1), lora)
     found = refused(path, other(lora=lora), model.theta_shapes)
-    assert found.startswith("made for another model or other --lora.targets: ")
+    assert found.startswith("made for another model or other lora.targets: ")
     assert "down_proj.lora_A is (2, 20) there and absent here" in found
     deep, _ = random_model(tiny_config())
     found = refused(path, shapes=deep.theta_shapes)
@@ -164,7 +164,7 @@ def test_another_model_of_the_same_shapes(path):
 def test_another_start(path):
     _, theta = random_model(tiny_config(num_layers=1), seed=1)
     found = refused(path, other(start=theta_hash(theta)))
-    assert "starts otherwise; train with the same --seed or --adapter" in found
+    assert "starts otherwise; train with the same seed or adapter" in found
 
 
 def test_a_mask_that_keeps_nothing(path):

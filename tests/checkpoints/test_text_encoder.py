@@ -47,7 +47,7 @@ def test_padded_rows_of_the_head_are_not_in_the_vocabulary(encode):
 
 @pytest.mark.parametrize("max_length", [0, 257])
 def test_a_length_without_positions_is_refused(max_length):
-    with pytest.raises(InputError, match=f"--max-length {max_length}: expected 1 to"):
+    with pytest.raises(InputError, match=f"max_length {max_length}: expected 1 to"):
         text_encoder(EMBEDDED_MODEL, max_length)
 
 

@@ -147,7 +147,7 @@ def test_a_missing_process(world):
     assert code == -signal.SIGABRT
     assert lines_of(log) == [
         f"ntkjax: process 0: not all of 2 processes came to {flags[1]} within 3 s: "
-        "start the missing ones, or mend --num-processes and --process-id."
+        "start the missing ones, or mend the number of processes and their numbers."
     ]
 
 
@@ -161,5 +161,5 @@ def test_an_unreachable_coordinator(world):
     assert code == -signal.SIGABRT
     assert lines_of(log) == [
         f"ntkjax: process 1: the coordinator at {flags[1]} cannot be reached (waited "
-        "3 s): start process 0 there, open the port, or mend --coordinator-address."
+        "3 s): start process 0 there, open the port, or mend the address."
     ]

@@ -59,7 +59,7 @@ def test_last_is_the_last_token_whether_or_not_it_is_a_target():
 
 
 def test_unknown_pooling_is_named():
-    message = r"--pooling mean: no such pooling; expected all, response, last, weighted"
+    message = r"pooling mean: no such pooling; expected all, response, last, weighted"
     with pytest.raises(InputError, match=message):
         pooling_weights(np.array([True]), "mean")
 

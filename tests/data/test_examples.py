@@ -283,15 +283,15 @@ def _examples(num, name="q.jsonl"):
 
 def test_choose_in_file_order():
     examples = _examples(5)
-    chosen = choose(examples, 2, seed=0, shuffle=False, what="--num")
+    chosen = choose(examples, 2, seed=0, shuffle=False, field="num")
     assert [e.id for e in chosen] == ["0", "1"]
 
 
 def test_choose_shuffled_is_seeded_nested_and_without_repeats():
     examples = _examples(50)
-    large = choose(examples, 50, seed=3, shuffle=True, what="--num")
-    small = choose(examples, 10, seed=3, shuffle=True, what="--num")
-    other = choose(examples, 10, seed=4, shuffle=True, what="--num")
+    large = choose(examples, 50, seed=3, shuffle=True, field="num")
+    small = choose(examples, 10, seed=3, shuffle=True, field="num")
+    other = choose(examples, 10, seed=4, shuffle=True, field="num")
     assert small == large[:10]
     assert sorted(int(e.id) for e in large) == list(range(50))
     assert small != other
@@ -301,17 +301,17 @@ def test_choose_shuffled_is_seeded_nested_and_without_repeats():
 @pytest.mark.parametrize(
     ("examples", "num", "message"),
     [
-        (_examples(5), 12, r"^--num-queries 12: q\.jsonl has only 5 examples\.$"),
-        (_examples(1), 2, r"^--num-queries 2: q\.jsonl has only 1 example\.$"),
+        (_examples(5), 12, r"^num_queries 12: q\.jsonl has only 5 examples\.$"),
+        (_examples(1), 2, r"^num_queries 2: q\.jsonl has only 1 example\.$"),
         (_examples(1) + _examples(2, "b.jsonl"), 4, r"q\.jsonl \+ b\.jsonl has only 3"),
-        ([], 1, r"--num-queries 1: the data has only 0 examples"),
-        (_examples(5), 0, r"^--num-queries 0: expected at least 1\.$"),
-        (_examples(5), -1, r"^--num-queries -1: expected at least 1\.$"),
+        ([], 1, r"num_queries 1: the data has only 0 examples"),
+        (_examples(5), 0, r"^num_queries 0: expected at least 1\.$"),
+        (_examples(5), -1, r"^num_queries -1: expected at least 1\.$"),
     ],
 )
 def test_choose_refuses_impossible_numbers(examples, num, message):
     with pytest.raises(InputError, match=message):
-        choose(examples, num, seed=0, shuffle=True, what="--num-queries")
+        choose(examples, num, seed=0, shuffle=True, field="num_queries")
 
 
 def test_shared_data_is_read(shared):

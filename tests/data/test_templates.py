@@ -40,11 +40,11 @@ def test_who_takes_the_chat_template():
 
 def test_records_that_do_not_fit_are_named():
     with pytest.raises(
-        InputError, match=r'^q\.jsonl:3: --template plain does not fit "m'
+        InputError, match=r'^q\.jsonl:3: template plain does not fit "m'
     ):
         is_chat(CHAT, TemplateOptions("plain"))
     with pytest.raises(
-        InputError, match=r'^q\.jsonl:2: --template chat does not fit a "'
+        InputError, match=r'^q\.jsonl:2: template chat does not fit a "'
     ):
         is_chat(TEXT, TemplateOptions("chat"))
 
@@ -52,12 +52,12 @@ def test_records_that_do_not_fit_are_named():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"template": "jinja"}, "--template jinja: expected auto, plain or chat."),
-        ({"train_on": "first"}, "--train-on first: expected all or last."),
-        ({"date": "today"}, "--template-date today: expected a date as YYYY-MM-DD"),
-        ({"date": "2024-02-30"}, "--template-date 2024-02-30: expected a date"),
-        ({"date": "20240726"}, "--template-date 20240726: expected a date"),
-        ({"date": ""}, "--template-date : expected a date"),
+        ({"template": "jinja"}, "template jinja: expected auto, plain or chat."),
+        ({"train_on": "first"}, "train_on first: expected all or last."),
+        ({"date": "today"}, "template_date today: expected a date as YYYY-MM-DD"),
+        ({"date": "2024-02-30"}, "template_date 2024-02-30: expected a date"),
+        ({"date": "20240726"}, "template_date 20240726: expected a date"),
+        ({"date": ""}, "template_date : expected a date"),
     ],
 )
 def test_bad_options_are_refused(changes, message):

@@ -159,7 +159,7 @@ def test_a_foreign_tokenizer_is_refused(save_tokenizer):
 @pytest.mark.parametrize("max_length", [0, -5])
 def test_the_limit_must_be_positive(save_tokenizer, max_length):
     tokenizer = load_tokenizer(save_tokenizer())
-    with pytest.raises(InputError, match=r"^--max-length -?\d: expected at least 1\.$"):
+    with pytest.raises(InputError, match=r"^max_length -?\d: expected at least 1\.$"):
         _tokenize(tokenizer, (None, "a"), max_length=max_length)
 
 
@@ -168,7 +168,7 @@ def test_the_limit_must_be_positive(save_tokenizer, max_length):
 )
 def test_a_limit_that_leaves_no_target_is_refused(save_tokenizer, prompt, field):
     tokenizer = load_tokenizer(save_tokenizer())
-    message = rf'^q\.jsonl:9: no token of field "{field}" fits into --max-length 1; ra'
+    message = rf'^q\.jsonl:9: no token of field "{field}" fits into max_length 1; ra'
     with pytest.raises(InputError, match=message):
         _tokenize(tokenizer, (prompt, "abc", "q.jsonl:9"), max_length=1)
 

@@ -107,7 +107,7 @@ def test_parse_mesh(text, shape):
     ],
 )
 def test_parse_mesh_refuses(text):
-    with pytest.raises(InputError, match=f"--mesh {text}: expected"):
+    with pytest.raises(InputError, match=f"mesh {text}: expected"):
         parse_mesh(text)
 
 

@@ -69,15 +69,13 @@ def test_long_texts_are_cut_and_counted(folder):
 
 @pytest.mark.parametrize("max_length", [0, 65])
 def test_a_limit_outside_the_positions_is_refused(folder, max_length):
-    with pytest.raises(
-        InputError, match=f"--max-length {max_length}: expected 1 to 64"
-    ):
+    with pytest.raises(InputError, match=f"max_length {max_length}: expected 1 to 64"):
         prepare_questions(questions_of(1), folder, max_length=max_length)
 
 
 @pytest.mark.parametrize("number", [0, 40, 100])
 def test_answers_without_room_are_refused(folder, number):
-    message = f"--max-new-tokens {number}: expected 1 to 39, below --max-length"
+    message = f"max_new_tokens {number}: expected 1 to 39, below max_length"
     with pytest.raises(InputError, match=message):
         prepare_questions(questions_of(1), folder, max_length=40, max_new_tokens=number)
 

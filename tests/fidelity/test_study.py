@@ -107,5 +107,5 @@ def test_a_negative_kernel_orders_backwards(studied):
 
 def test_top_beyond_the_candidates(studied):
     exact = studied[0]["exact"]
-    with pytest.raises(InputError, match="--top"):
+    with pytest.raises(InputError, match="top"):
         against(exact, exact, "exact", bootstrap_rows(3, 20, 0), 5)

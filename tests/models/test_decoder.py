@@ -89,7 +89,7 @@ def test_without_rotation_the_order_of_earlier_tokens_does_not_matter():
 def test_more_tokens_than_positions_are_refused():
     model, theta = random_model(tiny_config(max_positions=8))
     assert hidden(model, theta, draw_tokens(8)).shape == (8, 12)
-    with pytest.raises(InputError, match=r"9 tokens.*positions for 8.*--max-length"):
+    with pytest.raises(InputError, match=r"9 tokens.*positions for 8.*max_length"):
         hidden(model, theta, draw_tokens(9))
 
 
@@ -175,5 +175,5 @@ def test_rows_of_different_lengths_write_over_their_padding():
 
 def test_a_cache_beyond_the_positions_is_refused():
     model, theta = random_model(tiny_config(max_positions=8, num_layers=1))
-    with pytest.raises(InputError, match=r"9 tokens.*positions for 8.*--max-length"):
+    with pytest.raises(InputError, match=r"9 tokens.*positions for 8.*max_length"):
         model.extend(theta, draw_tokens(2), model.empty_cache(9), 0)

@@ -150,13 +150,13 @@ def test_an_invalid_regular_expression():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rank": 0}, "--lora.rank must be at least 1, got 0"),
-        ({"rank": -1}, "--lora.rank must be at least 1, got -1"),
-        ({"alpha": 0.0}, "--lora.alpha must be positive.*got 0.0"),
-        ({"alpha": -1.0}, "--lora.alpha must be positive.*got -1.0"),
-        ({"alpha": float("nan")}, "--lora.alpha must be positive.*got nan"),
-        ({"alpha": float("inf")}, "--lora.alpha must be positive.*got inf"),
-        ({"targets": ()}, "--lora.targets is empty"),
+        ({"rank": 0}, "lora.rank 0: expected at least 1"),
+        ({"rank": -1}, "lora.rank -1: expected at least 1"),
+        ({"alpha": 0.0}, "lora.alpha 0.0: expected a number above"),
+        ({"alpha": -1.0}, "lora.alpha -1.0: expected a number above"),
+        ({"alpha": float("nan")}, "lora.alpha nan: expected a number above"),
+        ({"alpha": float("inf")}, "lora.alpha inf: expected a number above"),
+        ({"targets": ()}, "lora.targets: expected at least one"),
     ],
 )
 def test_refused_settings(changes, message):

@@ -76,7 +76,7 @@ def test_numbers_that_are_not_finite_name_the_example():
         return TokenizedExample(name, tokens, np.array([False, True]), False)
 
     examples = [example("a", 1), example("b", 2), example("the third", 0)]
-    message = r"the inverse of example 'the third' is NaN or infinite: .* --dtype"
+    message = r"the inverse of example 'the third' is NaN or infinite: .* dtype"
     with pytest.raises(InputError, match=message):
         run_pass(
             inverse_of_first, jnp.float32(1), examples, batching(2), what="inverse"

@@ -63,9 +63,9 @@ def test_open(world, mesh, shape):
     ("options", "message"),
     [
         (("data=4,model=2",), "data=4,model=2: needs 8 devices, but there are 2"),
-        (("data=1",), "--mesh data=1: needs 1 devices, but there are 2"),
-        (("data=2", 4e-5), r"on each device, which has .*; choose --mesh data=1,mode"),
-        (("auto", 1e-6), r"; use more devices, or --dtype bfloat16\.$"),
+        (("data=1",), "mesh data=1: needs 1 devices, but there are 2"),
+        (("data=2", 4e-5), r"on each device, which has .*; choose mesh data=1,mode"),
+        (("auto", 1e-6), r"; use more devices, or dtype bfloat16\.$"),
     ],
 )
 def test_refused(world, options, message):
@@ -124,7 +124,7 @@ def test_several_processes(world, monkeypatch, mesh, apart, shape, ids):
 @pytest.mark.parametrize(
     ("mesh", "message"),
     [
-        ("data=4", "--mesh data=4: needs 4 devices, but there are 6 in 2 processes"),
+        ("data=4", "mesh data=4: needs 4 devices, but there are 6 in 2 processes"),
         ("data=3,model=2", "each process has 3 devices; model= must divide their"),
     ],
 )

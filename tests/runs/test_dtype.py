@@ -112,5 +112,5 @@ def test_several_types_are_none(world):
         tensors["model.norm.weight"] = tensors["model.norm.weight"].astype(np.float16)
 
     world.edit_tensors(cast)
-    with pytest.raises(InputError, match=r"--dtype stored: .*float32 .* and float16"):
+    with pytest.raises(InputError, match=r"dtype stored: .*float32 .* and float16"):
         prepare(world.model, LoraSettings(2), None, dtype="stored", seed=0)

@@ -51,11 +51,11 @@ def test_the_adapters_file_decides(world, options):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (LoraOptions(rank=4), r"--lora\.rank is 4, but .* has 2"),
-        (LoraOptions(alpha=16.0), r"--lora\.alpha is 16\.0, but .* has 4\.0"),
-        (LoraOptions(targets=("q_proj",)), r"--lora\.targets is \('q_proj',\), but"),
-        (LoraOptions(targets=()), r"--lora\.targets is \(\), but"),
-        (LoraOptions(rslora=True), r"--lora\.rslora is True, but .* has False"),
+        (LoraOptions(rank=4), r"lora\.rank is 4, but .* has 2"),
+        (LoraOptions(alpha=16.0), r"lora\.alpha is 16\.0, but .* has 4\.0"),
+        (LoraOptions(targets=("q_proj",)), r"lora\.targets is \('q_proj',\), but"),
+        (LoraOptions(targets=()), r"lora\.targets is \(\), but"),
+        (LoraOptions(rslora=True), r"lora\.rslora is True, but .* has False"),
     ],
 )
 def test_a_differing_flag_is_refused_by_name(world, options, says):
@@ -92,9 +92,7 @@ def test_a_larger_tokenizer_counts_the_heads_rows(world):
 
 @pytest.mark.parametrize("max_length", [0, 65])
 def test_max_length_within_the_positions(world, max_length):
-    with pytest.raises(
-        InputError, match=f"--max-length {max_length}: expected 1 to 64"
-    ):
+    with pytest.raises(InputError, match=f"max_length {max_length}: expected 1 to 64"):
         tokenize_files(world.model, {"a": [example()]}, max_length)
 
 
@@ -128,7 +126,7 @@ def test_dtype_is_that_of_the_frozen_weights_alone(world):
         jnp.dtype(jnp.bfloat16)
     }
     assert {leaf.dtype for leaf in prepared.theta.values()} == {jnp.dtype(jnp.float32)}
-    with pytest.raises(InputError, match="--dtype float64: expected one of float32"):
+    with pytest.raises(InputError, match="dtype float64: expected one of float32"):
         start(world, dtype="float64")
 
 
@@ -158,4 +156,4 @@ def test_second_adapter_of_another_shape_or_scale(world, changes, says):
     second = world.write_adapter("b", **changes)
     with pytest.raises(InputError, match=says) as caught:
         start(world, adapter=world.write_adapter("a"), compare_adapter=second)
-    assert str(caught.value).startswith(f"--compare-adapter {second}: ")
+    assert str(caught.value).startswith(f"compare_adapter {second}: ")

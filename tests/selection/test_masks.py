@@ -65,7 +65,7 @@ def test_share_and_budget():
     assert mask_budget(100, MaskOptions(share=0.001)) == 1
     assert mask_budget(100, MaskOptions(share=1.0)) == 100
     assert mask_budget(100, MaskOptions(budget=100)) == 100
-    with pytest.raises(InputError, match=r"--mask.budget 101: .* only 100 parameters"):
+    with pytest.raises(InputError, match=r"mask.budget 101: .* only 100 parameters"):
         mask_budget(100, MaskOptions(budget=101))
     with pytest.raises(ValueError, match="a share or a budget"):
         mask_budget(100, MaskOptions())
@@ -117,12 +117,12 @@ def test_impossible_budgets_are_known_without_scores(shapes, granularity):
     for budget in range(1, total + 2):
         options = MaskOptions(budget=budget, granularity=granularity)
         if budget > total:
-            says = f"--mask.budget {budget}: there are only {total} parameters"
+            says = f"mask.budget {budget}: there are only {total} parameters"
         elif budget < smallest:
             says = (
-                f"--mask.budget {budget}: the smallest {granularity} has {smallest} "
+                f"mask.budget {budget}: the smallest {granularity} has {smallest} "
                 f"parameters, the budget is {budget}; raise it, or use "
-                "--mask.granularity element."
+                "mask.granularity element."
             )
         else:
             check_mask_budget(shapes, options)
@@ -130,7 +130,7 @@ def test_impossible_budgets_are_known_without_scores(shapes, granularity):
         with pytest.raises(InputError) as error:
             check_mask_budget(shapes, options)
         assert str(error.value).startswith(says)
-    with pytest.raises(InputError, match=r"--mask.share 0.01: the smallest layer"):
+    with pytest.raises(InputError, match=r"mask.share 0.01: the smallest layer"):
         check_mask_budget(shapes, MaskOptions(share=0.01, granularity="layer"))
 
 

@@ -31,8 +31,8 @@ def test_scores_that_are_not_finite_are_refused():
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        (0, r"--budget 0: expected at least 1\."),
-        (6, r"--budget 6: there are only 5 examples .* choose at most 5\."),
+        (0, r"budget 0: expected at least 1\."),
+        (6, r"budget 6: there are only 5 examples .* choose at most 5\."),
     ],
 )
 def test_impossible_budgets(budget, message):
@@ -52,6 +52,6 @@ def test_token_budget_takes_the_longest_prefix(budget, expected):
 
 
 def test_token_budget_below_the_first_example():
-    message = r"--budget-tokens 19: the highest-ranked example alone has 20; raise it\."
+    message = r"budget_tokens 19: the highest-ranked example alone has 20; raise it\."
     with pytest.raises(InputError, match=message):
         num_within_tokens(np.full(5, 20), 19)

@@ -96,7 +96,7 @@ def test_error_names_file_and_line(tmp_path, text, line, says):
     with pytest.raises(InputError, match=says) as caught:
         read(tmp_path, text)
     message = str(caught.value)
-    where = f"--config {tmp_path / 'settings.yaml'}, line {line}: "
+    where = f"config {tmp_path / 'settings.yaml'}, line {line}: "
     assert message.startswith(where)
     assert "\n" not in message
 
@@ -113,13 +113,13 @@ def test_error_names_file_and_line(tmp_path, text, line, says):
 def test_bad_yaml(tmp_path, text, says):
     with pytest.raises(InputError, match=says) as caught:
         read(tmp_path, text)
-    assert str(caught.value).startswith(f"--config {tmp_path / 'settings.yaml'}: ")
+    assert str(caught.value).startswith(f"config {tmp_path / 'settings.yaml'}: ")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["absent.yaml", "."])
 def test_file_that_cannot_be_read(tmp_path, name):
-    with pytest.raises(InputError, match=r"--config .*: cannot be read"):
+    with pytest.raises(InputError, match=r"config .*: cannot be read"):
         read_config_file(tmp_path / name, Settings)
 
 

@@ -36,11 +36,11 @@ def test_flags_that_count(settings):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (Settings(num_sides=3), "--num-sides says nothing with --shape round."),
-        (Settings(names=("a",)), "--names says nothing with --kind plain."),
+        (Settings(num_sides=3), "num_sides says nothing with shape round."),
+        (Settings(names=("a",)), "names says nothing with kind plain."),
         (
             Settings(shape="other", num_sides=3, names=("a",)),
-            "--names says nothing with --kind plain.",
+            "names says nothing with kind plain.",
         ),
     ],
 )

@@ -99,7 +99,7 @@ def test_another_run_is_refused_with_the_first_difference(
 ):
     open_run(tmp_path, SETTINGS, INPUTS)
     before = contents(tmp_path)
-    with pytest.raises(InputError, match=f"--out .* another run: {message}"):
+    with pytest.raises(InputError, match=f"out .* another run: {message}"):
         open_run(tmp_path, SETTINGS | settings, INPUTS | inputs)
     assert contents(tmp_path) == before
 
@@ -141,7 +141,7 @@ def test_out_is_a_file(tmp_path):
     path = tmp_path / "run"
     path.write_text("mine")
     for out in (path, path / "below"):
-        with pytest.raises(InputError, match=r"--out .*cannot be written"):
+        with pytest.raises(InputError, match=r"out .*cannot be written"):
             open_run(out, SETTINGS, INPUTS)
     assert path.read_text() == "mine"
 
@@ -151,7 +151,7 @@ def test_out_is_a_file(tmp_path):
 )
 def test_damaged_settings(tmp_path, content):
     (tmp_path / "run.yaml").write_bytes(content)
-    with pytest.raises(InputError, match=r"--out .*(damaged|another run)"):
+    with pytest.raises(InputError, match=r"out .*(damaged|another run)"):
         open_run(tmp_path, SETTINGS, INPUTS)
     assert (tmp_path / "run.yaml").read_bytes() == content
 
@@ -254,9 +254,9 @@ def test_plain_values_of_settings_survive_a_run_directory(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_its_flag(tmp_path):
-    require_writable(tmp_path / "new" / "folder", "--stages")
+    require_writable(tmp_path / "new" / "folder", "stages")
     assert not list((tmp_path / "new" / "folder").iterdir())
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match=r"^--stages .*: cannot be written: "):
-            require_writable(path, "--stages")
+        with pytest.raises(InputError, match=r"^stages .*: cannot be written: "):
+            require_writable(path, "stages")

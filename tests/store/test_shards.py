@@ -286,7 +286,7 @@ def test_parse_part():
     "text", ["0/2", "3/2", "1/0", "1", "1/", "a/b", "-1/2", "1/2 ", "9" * 5000 + "/1"]
 )
 def test_parts_that_cannot_be_are_refused(text):
-    with pytest.raises(InputError, match=f"^--shard {text}: expected i/n with 1 <= i"):
+    with pytest.raises(InputError, match=f"^shard {text}: expected i/n with 1 <= i"):
         parse_part(text)
 
 

@@ -191,7 +191,7 @@ def test_a_loss_that_is_not_finite_stops_with_names(tmp_path):
         )
     message = str(caught.value)
     assert set(message.split("'")[1::2]) <= bad
-    assert "--training.learning-rate" in message
+    assert "training.learning_rate" in message
     assert "\n" not in message
 
 

@@ -57,12 +57,12 @@ def test_a_source_of_weight_zero_never_comes():
 @pytest.mark.parametrize(
     ("mix", "sizes", "message"),
     [
-        (None, [0, 0], "--data: no examples"),
-        ((1.0,), [3, 4], "--mix 1.0: expected one weight for each of the 2 data files"),
-        ((1.0, -1.0), [3, 4], "--mix 1.0 -1.0: .*at least 0"),
-        ((0.0, 0.0), [3, 4], "--mix 0.0 0.0: .*not all"),
-        ((1.0, float("nan")), [3, 4], "--mix 1.0 nan: "),
-        ((1.0, 1.0), [3, 0], "--mix 1.0 1.0: data file 2"),
+        (None, [0, 0], "data: no examples"),
+        ((1.0,), [3, 4], "mix 1.0: expected one weight for each of the 2 data files"),
+        ((1.0, -1.0), [3, 4], "mix 1.0 -1.0: .*at least 0"),
+        ((0.0, 0.0), [3, 4], "mix 0.0 0.0: .*not all"),
+        ((1.0, float("nan")), [3, 4], "mix 1.0 nan: "),
+        ((1.0, 1.0), [3, 0], "mix 1.0 1.0: data file 2"),
     ],
 )
 def test_bad_weights_are_refused(mix, sizes, message):

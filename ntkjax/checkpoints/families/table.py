@@ -16,7 +16,7 @@ from typing import Any
 
 from ntkjax.checkpoints.families import family_keys
 from ntkjax.checkpoints.families.config_keys import NUMBER, Keys
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.models.config import DecoderConfig
 
 
@@ -71,7 +71,8 @@ def read_config(folder: Path) -> ModelConfig:
         raw = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(
-            f"{folder} has no config.json: --model needs a Hugging Face model folder."
+            f"{folder} has no config.json: {setting('model')} needs a Hugging Face "
+            "model folder."
         ) from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read as JSON: {error}.") from error

@@ -36,4 +36,4 @@ def check_data_settings(settings: DataSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
     if settings.show < 0:
-        raise InputError(f"--show {settings.show}: expected at least 0.")
+        raise InputError("expected at least 0.", field="show", value=settings.show)

@@ -48,18 +48,22 @@ def check_demo_settings(settings: DemoSettings) -> None:
     """Raises `InputError` for a value that no demo can have."""
     if settings.domain not in DOMAINS:
         raise InputError(
-            f"--domain {settings.domain}: expected one of {', '.join(DOMAINS)}."
+            f"expected one of {', '.join(DOMAINS)}.",
+            field="domain",
+            value=settings.domain,
         )
     if settings.seeds < 2:
-        raise InputError(f"--seeds {settings.seeds}: an interval needs at least 2.")
+        raise InputError(
+            "an interval needs at least 2.", field="seeds", value=settings.seeds
+        )
     if settings.budget < 1:
-        raise InputError(f"--budget {settings.budget}: expected at least 1.")
+        raise InputError("expected at least 1.", field="budget", value=settings.budget)
     if settings.budget > POOL_SIZE:
         raise InputError(
-            f"--budget {settings.budget}: the pool has {POOL_SIZE} examples."
+            f"the pool has {POOL_SIZE} examples.", field="budget", value=settings.budget
         )
     if not 0 <= settings.world_seed < 2**32:
         raise InputError(
-            f"--world-seed {settings.world_seed}: expected 0 to 2**32 - 1."
+            "expected 0 to 2**32 - 1.", field="world_seed", value=settings.world_seed
         )
     check_training_settings(settings.training, "training.")

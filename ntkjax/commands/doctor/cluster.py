@@ -32,7 +32,7 @@ from ntkjax.commands.doctor.self_checks import Check, Report
 from ntkjax.commands.doctor.shared_folder import look_for_each_other
 from ntkjax.devices import processes
 from ntkjax.devices.mesh import one_cpu_device_per_core
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.runs import environment
 from ntkjax.settings.devices import (
     DeviceOptions,
@@ -75,9 +75,11 @@ def meet(options: DeviceOptions, out: RunPath | None) -> None:
                 processes.join(meeting, out / NOTES if out else None)
             if not jax.distributed.is_initialized():
                 raise InputError(
-                    "--distributed auto: JAX finds no cluster here (TPU slice, SLURM, "
-                    "Open MPI); give --coordinator-address, --num-processes and "
-                    "--process-id."
+                    "JAX finds no cluster here (TPU slice, SLURM, Open MPI); give "
+                    f"{setting('coordinator_address')}, {setting('num_processes')} and "
+                    f"{setting('process_id')}.",
+                    field="distributed",
+                    value="auto",
                 )
             jax.devices()
     except RuntimeError as error:
@@ -122,7 +124,7 @@ def examine_cluster(
     if out is None:
         checks.append(verdicts.no_folder())
     else:
-        with exchange(f"writing to --out {out}", seconds, who):
+        with exchange(f"writing to {out}", seconds, who):
             sightings = look_for_each_other(out / NOTES)
         checks.append(verdicts.check_folder(out, peers, sightings))
     made = [check for check in checks if check is not None]

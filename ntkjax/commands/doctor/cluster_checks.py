@@ -73,7 +73,7 @@ def check_settings(peers: Sequence[Peer]) -> Check:
 
 
 def check_mesh(mesh: str, peers: Sequence[Peer]) -> Check | None:
-    """Whether the devices are those of `--mesh`; None for auto."""
+    """Whether the devices are those of the mesh; None for auto."""
     shape = parse_mesh(mesh)
     if shape is None:
         return None
@@ -81,7 +81,7 @@ def check_mesh(mesh: str, peers: Sequence[Peer]) -> Check | None:
     try:
         require_devices(mesh, shape, total, peers[0].num_devices)
     except InputError as error:
-        return Check("mesh", False, str(error))
+        return Check("mesh", False, f"{mesh}: {error.message}")
     return Check("mesh", True, f"{shape}, {total} devices")
 
 
@@ -110,16 +110,16 @@ def check_sum(peers: Sequence[Peer], sums: Sequence[int], seconds: float) -> Che
 
 
 def no_folder() -> Check:
-    """What is said without `--out`."""
-    detail = "not given, so nobody knows whether all processes see one folder"
-    return Check("--out", True, detail, warns=True)
+    """What is said where no folder is given."""
+    detail = "none is given, so nobody knows whether all processes see one"
+    return Check("folder", True, detail, warns=True)
 
 
 def check_folder(
     out: RunPath, peers: Sequence[Peer], sightings: Sequence[Sighting]
 ) -> Check:
     """Whether all processes write to one folder."""
-    name = f"--out {out}"
+    name = f"folder {out}"
     pairs = list(zip(peers, sightings, strict=True))
     mute = [f"{peer}: {seen.error}" for peer, seen in pairs if seen.error]
     if mute:
@@ -133,7 +133,8 @@ def check_folder(
             False,
             f"not one file system: {peers[0]} and {_listed(apart)} do not see each "
             "other's files. Several processes need a folder that all see; without one "
-            "start independent jobs with --shard i/n and join them with ntkjax merge",
+            "start independent jobs of ntkjax select, each with its part of the "
+            "shards, and join them with ntkjax merge",
         )
     return Check(name, True, "one file system, which all processes write and read")
 

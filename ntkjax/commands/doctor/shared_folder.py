@@ -65,7 +65,7 @@ def look_for_each_other(folder: RunPath) -> list[Sighting]:
 def _write(path: RunPath) -> str:
     """Why it failed; empty where it did not."""
     try:
-        require_reachable(path.parent, "--out")
+        require_reachable(path.parent, "out")
         make_folder(path.parent)
         write_text(path, "")
     except (OSError, InputError) as error:

@@ -10,9 +10,8 @@ from ntkjax.commands.doctor.cluster import examine_cluster, meet
 from ntkjax.commands.doctor.exchanges import NoAnswer
 from ntkjax.commands.doctor.self_checks import Report, examine
 from ntkjax.devices import processes
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.settings.devices import DeviceOptions, Devices
-from ntkjax.settings.idle_flags import flag_of
 from ntkjax.settings.run_path_flag import RunPathFlag
 from ntkjax.store.run_directory import plain_values
 
@@ -78,5 +77,5 @@ def _refuse_other_flags(settings: DoctorSettings) -> None:
     for name, value in given.items():
         if value != plain[name]:
             raise InputError(
-                f"{flag_of(name)} says nothing without --distributed auto."
+                f"{setting(name)} says nothing without {setting('distributed')} auto."
             )

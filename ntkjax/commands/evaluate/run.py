@@ -86,7 +86,7 @@ def _read(settings: EvaluateSettings) -> list[Example]:
     examples = read_examples(settings.data)
     if settings.num is None:
         return examples
-    return choose(examples, settings.num, settings.seed, False, "--num")
+    return choose(examples, settings.num, settings.seed, False, "num")
 
 
 def _result(

@@ -63,13 +63,17 @@ def check_evaluate_settings(settings: EvaluateSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
     check_device_options(settings.devices)
-    require_reachable(settings.out, "--out")
+    require_reachable(settings.out, "out")
     if settings.batch_size < 1:
-        raise InputError(f"--batch-size {settings.batch_size}: expected at least 1.")
+        raise InputError(
+            "expected at least 1.", field="batch_size", value=settings.batch_size
+        )
     if settings.max_new_tokens < 1:
         raise InputError(
-            f"--max-new-tokens {settings.max_new_tokens}: expected at least 1."
+            "expected at least 1.",
+            field="max_new_tokens",
+            value=settings.max_new_tokens,
         )
     check_dtype(settings.dtype)
     if not 0 <= settings.seed < 2**32:
-        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)

@@ -18,7 +18,7 @@ from ntkjax.data.batches import make_batch, pooling_weights
 from ntkjax.data.examples import choose, read_examples
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices import processes
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.fidelity.compare import KernelFidelity
 from ntkjax.fidelity.cosines import output_cosines
 from ntkjax.fidelity.measure import NonFiniteKernel, output_blocks
@@ -133,7 +133,7 @@ def _measure(
                     base, theta, *sides, kernels, sketches, mesh=mesh, advance=advance
                 )
         except NonFiniteKernel as error:
-            raise InputError(_whose(error, texts)) from error
+            raise _overflow(error, texts) from error
 
     sketches = _sketches(settings, count(prepared.theta))
     found = values("kernels", prepared.theta, kernels, sketches)
@@ -155,14 +155,17 @@ def _left_out(settings: FidelitySettings, readout: Readout) -> list[str]:
     return [name for name in DEFAULT_KERNELS if name not in possible_kernels(readout)]
 
 
-def _whose(error: NonFiniteKernel, texts: dict[str, list[TokenizedExample]]) -> str:
+def _overflow(
+    error: NonFiniteKernel, texts: dict[str, list[TokenizedExample]]
+) -> InputError:
     query = texts["queries"][error.query].id
     other = "itself"
     if error.candidate is not None:
         other = f"candidate {texts['candidates'][error.candidate].id!r}"
-    return (
+    return InputError(
         f"the kernel of query {query!r} with {other} is NaN or infinite: the model "
-        "overflows on this text; try --dtype float32, or look at the adapter's scale."
+        f"overflows on this text; try {setting('dtype')} float32, or look at the "
+        "adapter's scale."
     )
 
 
@@ -246,8 +249,7 @@ def _read(
         examples = read_examples(getattr(settings, what))
         number = getattr(settings, f"num_{what}")
         seed = stream(settings.seed, what)
-        flag = f"--num-{what}"
-        chosen[what] = choose(examples, number, seed, settings.shuffle, flag)
+        chosen[what] = choose(examples, number, seed, settings.shuffle, f"num_{what}")
     return tokenize_files(
         folder, chosen, settings.max_length, template_options(settings)
     )
@@ -256,8 +258,8 @@ def _read(
 def _kernels(settings: FidelitySettings, readout: Readout) -> list[ProbeKernel]:
     """The exact kernel and the approximate ones.
 
-    Without --kernels, those that the readout rules out are left out; asked for by name,
-    they are refused.
+    By default those that the readout rules out are left out; asked for by name, they
+    are refused.
     """
     names: Sequence[str] = settings.kernels
     if settings.kernels == DEFAULT_KERNELS:
@@ -267,8 +269,7 @@ def _kernels(settings: FidelitySettings, readout: Readout) -> list[ProbeKernel]:
         try:
             kernels.append(named_kernel(name, readout, stream(settings.seed, "probes")))
         except InputError as error:
-            why = str(error).removeprefix("--kernels: ")
-            raise InputError(f"--kernels {name}: {why}") from error
+            raise InputError(error.message, field="kernels", value=name) from error
     return kernels
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ntkjax.data.batches import POOLINGS
 from ntkjax.data.templates import DEFAULT_TEMPLATE
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.kernels.table import DEFAULT_KERNELS
 from ntkjax.math.sketches import SKETCHES
 from ntkjax.runs.model import LoraOptions, check_dtype
@@ -80,27 +80,32 @@ def check_fidelity_settings(settings: FidelitySettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
     check_device_options(settings.devices)
-    require_reachable(settings.out, "--out")
+    require_reachable(settings.out, "out")
     if settings.pooling not in POOLINGS:
         raise InputError(
-            f"--pooling {settings.pooling}: expected one of {', '.join(POOLINGS)}."
+            f"expected one of {', '.join(POOLINGS)}.",
+            field="pooling",
+            value=settings.pooling,
         )
     if not 1 <= settings.top <= settings.num_candidates:
         raise InputError(
-            f"--top {settings.top}: expected 1 to --num-candidates "
-            f"({settings.num_candidates})."
+            f"expected 1 to {setting('num_candidates')} ({settings.num_candidates}).",
+            field="top",
+            value=settings.top,
         )
     if settings.num_candidates < 3:
-        raise InputError("--num-candidates: a ranking needs at least 3 candidates.")
+        raise InputError(
+            "a ranking needs at least 3 candidates.", field="num_candidates"
+        )
     if settings.cosine_tokens < 2:
-        raise InputError("--cosine-tokens: cosines need at least 2 outputs.")
+        raise InputError("cosines need at least 2 outputs.", field="cosine_tokens")
     check_dtype(settings.dtype)
     if not 0 <= settings.seed < 2**32:
-        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)
     parsed = [parse_sketch(spec) for spec in settings.sketches]
-    for what, names in (("--sketches", parsed), ("--kernels", settings.kernels)):
-        if len(set(names)) < len(names):
-            raise InputError(f"{what}: a name is given twice.")
+    for name, given in (("sketches", parsed), ("kernels", settings.kernels)):
+        if len(set(given)) < len(given):
+            raise InputError("a name is given twice.", field=name)
 
 
 def parse_sketch(spec: str) -> tuple[str, int]:
@@ -112,7 +117,9 @@ def parse_sketch(spec: str) -> tuple[str, int]:
     kind, _, size = spec.partition(":")
     if kind not in SKETCHES or not size.isdigit() or int(size) < 1:
         raise InputError(
-            f"--sketches {spec}: expected kind:size such as shift:8192, with a kind "
-            f"out of {', '.join(SKETCHES)}."
+            "expected kind:size such as shift:8192, with a kind out of "
+            f"{', '.join(SKETCHES)}.",
+            field="sketches",
+            value=spec,
         )
     return kind, int(size)

@@ -29,8 +29,10 @@ def run_mask(settings: MaskSettings) -> MaskRun:
         path = path / SCORES
     if not path.exists():
         raise InputError(
-            f"--scores {settings.scores}: there is no {path.name}; expected a run of "
-            "`ntkjax select --method dualsft`."
+            f"there is no {path.name}; expected a run of `ntkjax select` with the "
+            "method dualsft.",
+            field="scores",
+            value=settings.scores,
         )
     _refuse_to_overwrite(settings.out)
     scores, values, facts = read_parameter_scores(path)
@@ -45,7 +47,7 @@ def run_mask(settings: MaskSettings) -> MaskRun:
         write_mask(settings.out, mask, facts)
     except OSError as error:
         raise InputError(
-            f"--out {settings.out}: cannot be written: {error}."
+            f"cannot be written: {error}.", field="out", value=settings.out
         ) from error
     return MaskRun(count_kept(mask), sum(leaf.size for leaf in mask.values()))
 
@@ -54,5 +56,7 @@ def _refuse_to_overwrite(out: Path) -> None:
     """Raises `InputError` if something is there that is no mask, such as the scores."""
     if out.exists() and not is_mask(out):
         raise InputError(
-            f"--out {out}: is there already and is no mask; choose another name."
+            "is there already and is no mask; choose another name.",
+            field="out",
+            value=out,
         )

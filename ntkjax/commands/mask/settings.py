@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.selection.options import MaskOptions, check_mask_options
 
 
@@ -34,12 +34,14 @@ class MaskSettings:
 def check_mask_settings(settings: MaskSettings) -> None:
     """Raises `InputError` for a value that no mask can have."""
     if settings.kind not in KINDS:
-        raise InputError(f"--kind {settings.kind}: expected one of {', '.join(KINDS)}.")
+        raise InputError(
+            f"expected one of {', '.join(KINDS)}.", field="kind", value=settings.kind
+        )
     if settings.mask.share is None and settings.mask.budget is None:
         raise InputError(
-            "--mask.share or --mask.budget: give one of them, the share or the number "
-            "of parameters to keep."
+            f"{setting('mask.share')} or {setting('mask.budget')}: give one of them, "
+            "the share or the number of parameters to keep."
         )
     if not 0 <= settings.seed < 2**32:
-        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)
     check_mask_options(settings.mask)

@@ -22,7 +22,7 @@ from ntkjax.commands.select.job_notes import common_parts, jobs_of
 from ntkjax.commands.select.pool_passes import Unfinished
 from ntkjax.commands.select.run import run_select
 from ntkjax.commands.select.warmup import WARM_UP
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.runs.run import ROUNDING, Outcome
 from ntkjax.selection.result import SelectionResult
 from ntkjax.settings.devices import DeviceOptions, check_device_options
@@ -77,7 +77,7 @@ def run_merge(settings: MergeSettings) -> MergeRun:
 
 
 def _stages_of(run: Path) -> list[Path]:
-    """Where a run's jobs kept their stages: in it, or in their --stages.
+    """Where a run's jobs kept their stages: in it, or in a folder of their own.
 
     Raises:
         InputError: If they kept them where nothing is here.
@@ -86,14 +86,15 @@ def _stages_of(run: Path) -> list[Path]:
     local = [path for path in noted.values() if isinstance(path, Path)]
     if len(local) < len(noted):
         raise InputError(
-            f"{run}: its jobs share --stages {min(noted)}, so that nothing is to be "
-            "merged; start the same select without --shard: it finds their shards."
+            f"{run}: its jobs share {setting('stages')} {min(noted)}, so that nothing "
+            f"is to be merged; start the same select without {setting('shard')}: it "
+            "finds their shards."
         )
     found = [folder for folder in (run / STAGES, *sorted(local)) if folder.is_dir()]
     if noted and not found:
         raise InputError(
-            f"{run}: its jobs kept their shards in --stages {min(noted)}, which is not "
-            f"here; copy that folder to {run / STAGES}."
+            f"{run}: its jobs kept their shards in {setting('stages')} {min(noted)}, "
+            f"which is not here; copy that folder to {run / STAGES}."
         )
     return found
 
@@ -108,20 +109,20 @@ def _incomplete(
         what = "no job has finished it"
     elif parts is not None:
         owed = sorted({shard % parts + 1 for shard in left.shards})
-        what += f", those of {_flags(owed, parts)}"
+        what += f", those of {_named(owed, parts)}"
         jobs = "this job" if len(owed) == 1 else "these jobs"
     lost = len(merged.damaged) if merged is not None else 0
     damaged = f" ({lost} damaged left out)" * (lost > 0)
     stages = settings.out / STAGES
     return InputError(
-        f"{left.what}: {what}{damaged}; run {jobs} again with --stages {stages} (on "
-        "another disk: copy that folder into the job's --out instead), then this merge "
-        f"again; or the same select without --shard and with --out {settings.out} does "
-        "them here."
+        f"{left.what}: {what}{damaged}; run {jobs} again with {setting('stages')} "
+        f"{stages} (on another disk: copy that folder into the job's {setting('out')} "
+        f"instead), then this merge again; or the same select without "
+        f"{setting('shard')} and with {setting('out')} {settings.out} does them here."
     )
 
 
-def _flags(owed: list[int], parts: int) -> str:
-    flags = ", ".join(f"--shard {part}/{parts}" for part in owed[:_MOST_NAMED])
+def _named(owed: list[int], parts: int) -> str:
+    named = [f"{setting('shard')} {part}/{parts}" for part in owed[:_MOST_NAMED]]
     more = len(owed) - _MOST_NAMED
-    return f"{flags} and {more} more" if more > 0 else flags
+    return ", ".join(named) + f" and {more} more" * (more > 0)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 
 
 _RUNS = tyro.conf.arg(metavar="RUN1 RUN2 ...", help_behavior_hint="(required)")
@@ -36,13 +36,13 @@ def check_merge_settings(settings: MergeSettings) -> None:
     """Raises `InputError` for a value that no merge can have."""
     if not settings.runs:
         raise InputError(
-            "merge: give the run directories of the jobs, such as "
-            "`ntkjax merge run1 run2 --out run`."
+            "merge: give the run directories of the jobs, such as run1 run2."
         )
     for folder in (*settings.runs, settings.out):
         if str(folder).startswith("gs:/"):
             raise InputError(
                 f"merge: {folder} lies in a bucket, which jobs can share: give all of "
-                "them one --stages gs://BUCKET/FOLDER, and start the same select "
-                "without --shard at the end. merge takes local folders."
+                f"them one {setting('stages')} gs://BUCKET/FOLDER, and start the same "
+                f"select without {setting('shard')} at the end. merge takes local "
+                "folders."
             )

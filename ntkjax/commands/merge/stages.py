@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.runs.progress import progress
 from ntkjax.store.atomic import full_disk_named, write_bytes
 from ntkjax.store.folders import new_folder
@@ -128,8 +128,8 @@ def _require_one_warm_up(copies: list[Path]) -> None:
             raise InputError(
                 f"{first} and {second}: the warm-ups of these jobs ended at different "
                 "weights, so that their shards do not go together; begin again with "
-                "one --stages for all jobs, or warm up once and give --adapter and "
-                "--warmup none to all of them."
+                f"one {setting('stages')} for all jobs, or warm up once and give "
+                f"{setting('adapter')} and {setting('warmup')} none to all of them."
             )
 
 

@@ -1,4 +1,4 @@
-"""What a selection writes under `--out`, and what a kill costs."""
+"""What a selection writes to its run directory, and what a kill costs."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _LENGTH_BYTES = 5
 
 @dataclass(frozen=True)
 class Disk:
-    """What is written under `--out`.
+    """What is written to the run directory.
 
     Attributes:
         total: Bytes of all shards, snapshots and results.

@@ -21,7 +21,7 @@ from ntkjax.commands.plan.passes import passes_of
 from ntkjax.commands.plan.selection import Selection
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import data_mesh, replicate
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.kernels.probe_kernel import ProbeKernel
 from ntkjax.math.sketches import SKETCHES
 from ntkjax.models.language_model import LanguageModel, split_model
@@ -57,14 +57,16 @@ def require_here(hardware: Hardware) -> None:
     kind = {"cpu": "cpu", "v": "tpu"}.get(name if name == "cpu" else name[0], "gpu")
     if kind != backend:
         raise InputError(
-            f"--measure: this machine computes on {backend}, but --hardware is "
-            f"{hardware.name}; measure where such devices are, or leave it out."
+            f"this machine computes on {backend}, but {setting('hardware')} is "
+            f"{hardware.name}; measure where such devices are, or leave it out.",
+            field="measure",
         )
     number = jax.local_device_count()
     if number != hardware.num_chips:
         raise InputError(
-            f"--measure: this machine has {number} devices, but --hardware is "
-            f"{hardware.name}; give the number that is here, or leave it out."
+            f"this machine has {number} devices, but {setting('hardware')} is "
+            f"{hardware.name}; give the number that is here, or leave it out.",
+            field="measure",
         )
 
 

@@ -8,7 +8,7 @@ from ntkjax.runs.device_mesh import automatic_mesh, possible_models, require_dev
 
 
 def choose_mesh(selection: Selection, hardware: Hardware) -> MeshShape:
-    """The mesh of `--mesh`, or that of `select` for auto.
+    """The mesh that is asked for, or that of `select` for auto.
 
     Raises:
         InputError: If the mesh does not divide the chips, their hosts or the model.
@@ -21,8 +21,10 @@ def choose_mesh(selection: Selection, hardware: Hardware) -> MeshShape:
         return automatic_mesh(cost.config, cost.bytes_each, total, local, memory)
     if shape.data * shape.model != total:
         raise InputError(
-            f"--mesh {shape}: {shape.data * shape.model} devices, but {hardware.name} "
-            f"has {total}; expected data · model = {total}."
+            f"{shape.data * shape.model} devices, but {hardware.name} has {total}; "
+            f"expected data · model = {total}.",
+            field="mesh",
+            value=shape,
         )
     require_devices(devices.mesh, shape, total, local)
     cost.require_divisible(shape.model)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkjax.commands.select.settings import SelectSettings
-from ntkjax.errors import InputError
-from ntkjax.settings.idle_flags import flag_of
+from ntkjax.errors import InputError, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,18 +38,22 @@ def check_plan_settings(settings: PlanSettings) -> None:
     for name in ("num_pool", "tokens_per_example"):
         value = getattr(settings, name)
         if value is not None and value < 1:
-            raise InputError(f"{flag_of(name)} {value}: expected at least 1.")
+            raise InputError("expected at least 1.", field=name, value=value)
     if bool(settings.pool) == (settings.num_pool is not None):
         raise InputError(
-            "--pool or --num-pool: give one of them, files or the number of candidates."
+            f"{setting('pool')} or {setting('num_pool')}: give one of them, files or "
+            "the number of candidates."
         )
     if not settings.target and settings.num_target is None:
         raise InputError(
-            "--target or --num-target: give files, or the number of domain examples."
+            f"{setting('target')} or {setting('num_target')}: give files, or the "
+            "number of domain examples."
         )
     tokens, longest = settings.tokens_per_example, settings.max_length
     if tokens is not None and tokens > longest:
         raise InputError(
-            f"--tokens-per-example {tokens}: expected at most --max-length {longest}; "
-            "longer examples are cut."
+            f"expected at most {setting('max_length')} {longest}; longer examples are "
+            "cut.",
+            field="tokens_per_example",
+            value=tokens,
         )

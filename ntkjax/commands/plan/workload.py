@@ -87,8 +87,8 @@ class Workload:
 def read_workload(settings: PlanSettings, folder: Path) -> Workload:
     """Counts the rows of files, and tokenizes some where there is a tokenizer.
 
-    Without files, or without a tokenizer, every example has `--tokens-per-example`
-    tokens, by default `--max-length`.
+    Without files, or without a tokenizer, every example has `tokens_per_example`
+    tokens, by default `max_length`.
 
     Raises:
         InputError: If a file cannot be used, or has too few examples.
@@ -105,14 +105,17 @@ def read_workload(settings: PlanSettings, folder: Path) -> Workload:
         target = read_examples(settings.target)
         if target_size > len(target):
             raise InputError(
-                f"--num-target {target_size}: there are only {len(target)} examples."
+                f"there are only {len(target)} examples.",
+                field="num_target",
+                value=target_size,
             )
         target = target[: target_size or None]
         target_size, target_sample = len(target), target[:SAMPLED]
     if settings.budget is not None and settings.budget > pool_size:
         raise InputError(
-            f"--budget {settings.budget}: the pool has only {pool_size} examples; "
-            "choose fewer."
+            f"the pool has only {pool_size} examples; choose fewer.",
+            field="budget",
+            value=settings.budget,
         )
     lengths = [
         lengths_of(_tokens(settings, folder, sample), settings.max_length)

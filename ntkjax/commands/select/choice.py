@@ -59,8 +59,9 @@ class Choice:
         number = self._number(order)
         if self.settings.quotas and len(picked) < number:
             raise InputError(
-                f"--quotas: the named sources hold only {len(picked)} of the {number} "
-                "examples of the budget; name more, or choose fewer."
+                f"the named sources hold only {len(picked)} of the {number} examples "
+                "of the budget; name more, or choose fewer.",
+                field="quotas",
             )
         return order, number
 

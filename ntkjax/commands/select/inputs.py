@@ -14,7 +14,7 @@ from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.data.examples import Example, read_examples, text_of
 from ntkjax.data.pool import Pool, open_pool
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.math.seeds import stream
 from ntkjax.models.lora import LoraSettings
 from ntkjax.runs.run import MODEL, Run, identify
@@ -72,8 +72,9 @@ def read_inputs(settings: SelectSettings, folder: Path) -> Inputs:
     pool = open_pool(settings.pool, overlap.look)
     if settings.budget is not None and settings.budget > len(pool):
         raise InputError(
-            f"--budget {settings.budget}: {_names(settings.pool)} has only {len(pool)} "
-            "examples; choose fewer."
+            f"{_names(settings.pool)} has only {len(pool)} examples; choose fewer.",
+            field="budget",
+            value=settings.budget,
         )
     if settings.quotas:
         _check_quotas(settings, pool)
@@ -118,8 +119,9 @@ def _first(examples: list[Example], settings: SelectSettings) -> list[Example]:
         return examples
     if number > len(examples):
         raise InputError(
-            f"--num-target {number}: {_names(settings.target)} has only "
-            f"{len(examples)} examples."
+            f"{_names(settings.target)} has only {len(examples)} examples.",
+            field="num_target",
+            value=number,
         )
     return examples[:number]
 
@@ -140,8 +142,10 @@ def num_aim(settings: SelectSettings, num_target: int) -> int:
         left = "no example to take the validation gradient from"
         left = left if number == 0 else "no example for the warm-up on the target"
         raise InputError(
-            f"--validation-share {share}: leaves {left} out of {num_target}; choose "
-            "another share, or give --validation."
+            f"leaves {left} out of {num_target}; choose another share, or give "
+            f"{setting('validation')}.",
+            field="validation_share",
+            value=share,
         )
     return number
 
@@ -173,8 +177,10 @@ def _check_groups(settings: SelectSettings, aim: Sequence[Example]) -> None:
     where = without[0].location
     if needed:
         raise InputError(
-            f'--picker {picker}: {where} has no field "group" (a string or an '
-            "integer); name the group of every target example, or use another picker."
+            f'{where} has no field "group" (a string or an integer); name the group of '
+            "every target example, or use another picker.",
+            field="picker",
+            value=picker,
         )
     if len(without) < len(aim):
         raise InputError(

@@ -1,6 +1,6 @@
 """What independent jobs leave in their run directory for `ntkjax merge`.
 
-    RUN/jobs/2-of-8.json    a job with --shard 2/8, and its --stages
+    RUN/jobs/2-of-8.json    the job of part 2 of 8, and where its stages are
 
 They claim no directory and decide nothing.
 """
@@ -26,7 +26,7 @@ class Job:
     Attributes:
         part: Which part of the long passes it does, counted from 1.
         parts: Of how many.
-        stages: Its `--stages`, absolute; None where they are in the run directory.
+        stages: Where they are, absolute; None for the run directory.
     """
 
     part: int
@@ -35,7 +35,7 @@ class Job:
 
 
 def note_job(settings: SelectSettings) -> None:
-    """Notes a job with `--shard`; the same part again replaces its note."""
+    """Notes a job with a part; the same part again replaces its note."""
     part, parts = parse_part(settings.shard or "1/1")
     stages = settings.stages
     folder = settings.out / FOLDER

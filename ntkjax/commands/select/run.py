@@ -65,8 +65,8 @@ def run_select(
 
     Raises:
         InputError: For anything in flags, files, model or adapter that cannot be used.
-        Unfinished: With `--shard`, when other jobs have shards to write still; without
-            `computes`, when anything is missing.
+        Unfinished: As one of several jobs, when others have shards to write still;
+            without `computes`, when anything is missing.
     """
     settings = with_defaults(settings)
     check_select_settings(settings)
@@ -204,7 +204,7 @@ def _stages(
     """Where stages are kept, and what decides all of them.
 
     Raises:
-        InputError: If `--stages` cannot be written.
+        InputError: If the folder cannot be written.
     """
     decides = {
         "model": hashes["model"],
@@ -219,7 +219,7 @@ def _stages(
     folder = settings.out / "stages"
     if settings.stages is not None:
         folder = settings.stages
-        require_writable(folder, "--stages")
+        require_writable(folder, "stages")
     return Stages(
         *(folder, decides, settings.rows_per_shard, part, run, team),
         notes={"batch_size": settings.batch_size},

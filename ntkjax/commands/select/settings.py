@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ntkjax.data.batches import POOLINGS
 from ntkjax.data.templates import DEFAULT_TEMPLATE
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.runs.model import DTYPES, PARAMETERS, LoraOptions
 from ntkjax.selection.masks import is_asked_for
 from ntkjax.selection.methods.table import METHODS, Method, named_method
@@ -25,7 +25,7 @@ from ntkjax.settings.devices import (
     Devices,
     check_device_options,
 )
-from ntkjax.settings.idle_flags import flag_of, refuse_idle
+from ntkjax.settings.idle_flags import refuse_idle
 from ntkjax.settings.run_path_flag import RunPathFlag
 from ntkjax.settings.template import check_template
 from ntkjax.store.bucket import require_reachable
@@ -179,26 +179,28 @@ def check_select_settings(settings: SelectSettings) -> None:
     """
     check_template(settings)
     check_device_options(settings.devices)
-    require_reachable(settings.out, "--out")
+    require_reachable(settings.out, "out")
     if (settings.budget is None) == (settings.budget_tokens is None):
         raise InputError(
-            "--budget or --budget-tokens: give one of them, the number of examples or "
-            "of tokens to choose."
+            f"{setting('budget')} or {setting('budget_tokens')}: give one of them, the "
+            "number of examples or of tokens to choose."
         )
     for name in _POSITIVE:
         value = getattr(settings, name)
         if value is not None and value < 1:
-            raise InputError(f"{flag_of(name)} {value}: expected at least 1.")
+            raise InputError("expected at least 1.", field=name, value=value)
     for name, known in _CHOICES.items():
         value = getattr(settings, name)
         if value not in known:
-            raise InputError(f"--{name} {value}: expected one of {', '.join(known)}.")
+            raise InputError(
+                f"expected one of {', '.join(known)}.", field=name, value=value
+            )
     for name in ("warmup_share", "validation_share"):
         value = getattr(settings, name)
         if not 0 < value <= 1:
-            raise InputError(f"{flag_of(name)} {value}: expected above 0, at most 1.")
+            raise InputError("expected above 0, at most 1.", field=name, value=value)
     if not 0 <= settings.seed < 2**32:
-        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)
     if settings.shard is not None:
         parse_part(settings.shard)
     method = named_method(settings.method)
@@ -233,8 +235,9 @@ def _check_picker(settings: SelectSettings, method: Method) -> None:
     parse_quotas(settings.quotas)
     if settings.reverse and picker.name not in ("top", "quota"):
         raise InputError(
-            f"--reverse: the picker {picker.name} has no reverse; use --picker top or "
-            "quota."
+            f"the picker {picker.name} has no reverse; use {setting('picker')} top or "
+            "quota.",
+            field="reverse",
         )
     having = [m.name for m in METHODS.values() if picker.needs in m.gives]
     require(picker, method.gives, method.name, having)
@@ -244,7 +247,9 @@ def _check_shortlist_size(settings: SelectSettings) -> None:
     size, budget = settings.shortlist_size, settings.budget
     if size is not None and budget is not None and size < budget:
         raise InputError(
-            f"--shortlist-size {size}: expected at least --budget {budget}."
+            f"expected at least {setting('budget')} {budget}.",
+            field="shortlist_size",
+            value=size,
         )
 
 
@@ -271,7 +276,10 @@ def _check_idle(settings: SelectSettings) -> None:
     refuse_idle(settings, _COUNTS_WITH)
     if settings.mask != MaskOptions() and not is_asked_for(settings.mask):
         raise InputError(
-            "--mask.share or --mask.budget: give one of them, or no flag of --mask."
+            f"{setting('mask.share')} or {setting('mask.budget')}: give one of them, "
+            "or nothing about a mask."
         )
     if settings.validation and settings.validation_share != 1:
-        raise InputError("--validation-share says nothing with --validation.")
+        raise InputError(
+            f"{setting('validation_share')} says nothing with {setting('validation')}."
+        )

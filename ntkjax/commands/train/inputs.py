@@ -85,7 +85,9 @@ def _held_out(settings: TrainSettings, num_examples: int) -> set[int]:
     if not 0 < number < num_examples:
         left = "no example to validate on" if not number else "no example to train on"
         raise InputError(
-            f"--validation-share {share}: leaves {left} out of {num_examples}."
+            f"leaves {left} out of {num_examples}.",
+            field="validation_share",
+            value=share,
         )
     rng = np.random.default_rng(stream(settings.seed, "validation"))
     return set(rng.permutation(num_examples)[:number].tolist())

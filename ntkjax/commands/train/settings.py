@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntkjax.data.templates import DEFAULT_TEMPLATE
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.runs.model import PARAMETERS, LoraOptions, check_dtype
 from ntkjax.settings.devices import (
     DeviceOptions,
@@ -84,47 +84,62 @@ def check_train_settings(settings: TrainSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
     check_template(settings)
     check_device_options(settings.devices)
-    require_reachable(settings.out, "--out")
+    require_reachable(settings.out, "out")
     check_training_settings(settings.training, "training.")
     check_mix(settings.mix, [1] * len(settings.data))
     if settings.keep not in KEEPS:
-        raise InputError(f"--keep {settings.keep}: expected {' or '.join(KEEPS)}.")
+        raise InputError(
+            f"expected {' or '.join(KEEPS)}.", field="keep", value=settings.keep
+        )
     check_dtype(settings.dtype)
     _check_parameters(settings)
     _check_validation(settings)
     if settings.save_every < 1:
-        raise InputError(f"--save-every {settings.save_every}: expected at least 1.")
+        raise InputError(
+            "expected at least 1.", field="save_every", value=settings.save_every
+        )
     if not 0 <= settings.seed < 2**32:
-        raise InputError(f"--seed {settings.seed}: expected 0 to 2**32 - 1.")
+        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)
 
 
 def _check_parameters(settings: TrainSettings) -> None:
     chosen = settings.parameters
     if chosen not in PARAMETERS:
-        raise InputError(f"--parameters {chosen}: expected {' or '.join(PARAMETERS)}.")
+        raise InputError(
+            f"expected {' or '.join(PARAMETERS)}.", field="parameters", value=chosen
+        )
     if chosen == "lora":
         return
-    given = {f"lora.{name}": value for name, value in vars(settings.lora).items()}
-    for flag, value in {"adapter": settings.adapter, **given}.items():
+    given = {f"lora.{key}": value for key, value in vars(settings.lora).items()}
+    for name, value in {"adapter": settings.adapter, **given}.items():
         if value is not None:
             raise InputError(
-                f"--{flag}: belongs to an adapter, but --parameters full trains all "
-                "weights; leave one of them out."
+                f"belongs to an adapter, but {setting('parameters')} full trains all "
+                "weights; leave one of them out.",
+                field=name,
             )
 
 
 def _check_validation(settings: TrainSettings) -> None:
     share = settings.validation_share
     if not 0 <= share < 1:
-        raise InputError(f"--validation-share {share}: expected 0 or more, below 1.")
+        raise InputError(
+            "expected 0 or more, below 1.", field="validation_share", value=share
+        )
     if share and settings.validation:
-        raise InputError("--validation and --validation-share: give one of them.")
+        raise InputError(
+            f"{setting('validation')} and {setting('validation_share')}: give one of "
+            "them."
+        )
     if settings.validate_every is not None:
         if settings.validate_every < 1:
             raise InputError(
-                f"--validate-every {settings.validate_every}: expected at least 1."
+                "expected at least 1.",
+                field="validate_every",
+                value=settings.validate_every,
             )
         if not share and not settings.validation:
             raise InputError(
-                "--validate-every: needs --validation or --validation-share."
+                f"needs {setting('validation')} or {setting('validation_share')}.",
+                field="validate_every",
             )

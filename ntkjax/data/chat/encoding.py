@@ -24,7 +24,7 @@ from ntkjax.data.chat.messages import ASSISTANT, Message
 from ntkjax.data.examples import Example
 from ntkjax.data.templates import Rendered, TemplateOptions, whole
 from ntkjax.data.tokenizer import Tokenizer
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ def render_chat(
         if not other.tail.startswith(marker):
             raise chat.error(
                 f"after {chat.name(number)} the chat template does not write what ends "
-                "the last turn; use --train-on last."
+                f"the last turn; use {setting('train_on')} last."
             )
         spans.append((other.start, other.end + len(marker)))
     spans.append((words.start, words.end + len(marker)))
@@ -177,7 +177,7 @@ class Chat:
         else:
             remedy = (
                 "thinking blocks of earlier turns are dropped, for example: use "
-                "--train-on last, or remove them."
+                f"{setting('train_on')} last, or remove them."
             )
         raise self.error(f"the chat template rewrites {self.name(number)}; {remedy}")
 
@@ -196,7 +196,7 @@ class Chat:
         if not number:
             raise self.error(
                 "messages[0] is the assistant's, with nothing before it to predict it "
-                "from; begin with another turn, or use --train-on last."
+                f"from; begin with another turn, or use {setting('train_on')} last."
             )
         asked = self._rendered(self.turns[:number], add_generation_prompt=True)
         if self.text.startswith(asked):
@@ -205,11 +205,11 @@ class Chat:
             raise self.error(
                 "the chat template does not begin the last turn as it asks for an "
                 "answer; its words cannot be told from what the template writes: give "
-                "prompt and response, and --template plain."
+                f"prompt and response, and {setting('template')} plain."
             )
         raise self.error(
             f"the chat template writes what stands before {self.name(number)} "
-            "otherwise once more turns follow; use --train-on last."
+            f"otherwise once more turns follow; use {setting('train_on')} last."
         )
 
     def _around(self, number: int) -> tuple[str, str]:
@@ -255,6 +255,7 @@ def _template_of(tokenizer: Tokenizer, example: Example) -> str:
             has = "has no chat template"
         raise InputError(
             f"{example.location}: the tokenizer of this model {has}; choose a model "
-            "that has one, or give prompt and response and --template plain."
+            f"that has one, or give prompt and response and {setting('template')} "
+            "plain."
         ) from error
     return with_clock(template)

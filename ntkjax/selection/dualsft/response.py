@@ -22,7 +22,7 @@ from jaxtyping import Int64
 from ntkjax.checkpoints.mask import theta_hash
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.math.trees import norm
 from ntkjax.outputs.divergence import Confidence, Divergence
 from ntkjax.outputs.loss import Loss
@@ -57,13 +57,15 @@ def check_response(options: DualsftOptions, *, has_moments: bool) -> None:
     """Raises `InputError` if there is nothing to respond to, or no curvature."""
     if options.lambda_new == 0 and options.lambda_prior == 0:
         raise InputError(
-            "--dualsft.lambda-new 0 and --dualsft.lambda-prior 0: expected one of them "
-            "above 0."
+            f"{setting('dualsft.lambda_new')} 0 and {setting('dualsft.lambda_prior')} "
+            "0: expected one of them above 0."
         )
     if options.kappa and options.curvature == "adam" and not has_moments:
         raise InputError(
-            "--dualsft.curvature adam: needs the Adam moments of a warm-up; use "
-            "--warmup pool, --dualsft.curvature fisher, or --dualsft.kappa 0."
+            f"needs the Adam moments of a warm-up; use {setting('warmup')} pool, "
+            f"{setting('dualsft.curvature')} fisher, or {setting('dualsft.kappa')} 0.",
+            field="dualsft.curvature",
+            value="adam",
         )
 
 

@@ -31,7 +31,7 @@ from ntkjax.selection.rows import unit_rows
 def score(problem: Problem) -> Scored:
     """Scores at the end of the warm-up. Cost: F + B for each candidate, exact.
 
-    Features are sketched unit gradients of `--sketch.size` numbers each.
+    Features are sketched unit gradients of `sketch.size` numbers each.
 
     Raises:
         InputError: If a gradient is not finite; the example is named.

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from ntkjax.checkpoints.mask import Mask, count_kept
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.math.trees import dot
 from ntkjax.models.language_model import split_model
 from ntkjax.passes.gradient_sums import HostTree
@@ -89,13 +89,14 @@ def check(outline: Outline) -> None:
         _, theta, _ = split_model(outline.config, outline.lora)
         check_mask_budget({name: leaf.shape for name, leaf in theta.items()}, mask)
         return
-    flag = None
-    if options.order != "one-shot":
-        flag = f"--dualsft.order {options.order}"
-    elif options.rounds:
-        flag = f"--dualsft.rounds {options.rounds}"
-    if flag:
-        raise InputError(f"{flag}: needs a mask; give --mask.share or --mask.budget.")
+    for name, plain in (("order", "one-shot"), ("rounds", 0)):
+        if getattr(options, name) != plain:
+            raise InputError(
+                f"needs a mask; give {setting('mask.share')} or "
+                f"{setting('mask.budget')}.",
+                field=f"dualsft.{name}",
+                value=getattr(options, name),
+            )
 
 
 def _choice_facts(choice: Choice, mean_gradient: HostTree) -> dict[str, Any]:

@@ -66,8 +66,10 @@ def preconditioned(gradient: HostTree, fisher: HostTree, damping: float) -> Host
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(direction))
     if not largest < np.finfo(np.float32).max:
         raise InputError(
-            f"--fisher.damping {damping}: the gradient over the Fisher diagonal does "
-            "not fit into float32; expected a higher damping."
+            "the gradient over the Fisher diagonal does not fit into float32; expected "
+            "a higher damping.",
+            field="fisher.damping",
+            value=damping,
         )
     return direction
 

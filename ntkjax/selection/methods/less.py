@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from ntkjax.devices.mesh import replicate
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.gradients.gram import Sketch
 from ntkjax.outputs.loss import Loss
 from ntkjax.passes.gradient_sketches import (
@@ -112,17 +112,21 @@ def learning_rate_weights(rates: Sequence[float]) -> Float64[np.ndarray, " t"]:
     total = float(np.sum(rates))
     if total == 0:
         raise InputError(
-            "--method less: the learning rate of the warm-up is 0 at every step, so no "
-            "epoch has a weight; train for more steps, or lower the share of steps in "
-            "which it rises."
+            "the learning rate of the warm-up is 0 at every step, so no epoch has a "
+            "weight; train for more steps, or lower the share of steps in which it "
+            "rises.",
+            field="method",
+            value="less",
         )
     return np.array(rates, np.float64) / total
 
 
 def _no_moments() -> InputError:
     return InputError(
-        "--method less: needs the Adam moments of a warm-up; use --warmup pool, or "
-        "--less.gradient sgd."
+        f"needs the Adam moments of a warm-up; use {setting('warmup')} pool, or "
+        f"{setting('less.gradient')} sgd.",
+        field="method",
+        value="less",
     )
 
 

@@ -1,6 +1,6 @@
 """Kernel scores: the mean over the target of a neural tangent kernel k(d, x).
 
-`ntkjax.passes.kernel_scores` has the formula; the kernel is `--kernel`, its pooling
+`ntkjax.passes.kernel_scores` has the formula; the kernel is `kernel`, its pooling
 that of the batches.
 """
 
@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.errors import InputError
+from ntkjax.errors import InputError, setting
 from ntkjax.kernels.readout import UnreadReadout, read_readout, readout_function
 from ntkjax.kernels.table import named_kernel, num_probes
 from ntkjax.math.seeds import stream
@@ -76,16 +76,17 @@ def count_probes(outline: Outline) -> int:
     config, lora, name = outline.config, outline.lora, outline.options.kernel
     if lora is None:
         raise InputError(
-            "--method ntk: kernels of a model whose head is trained need a gradient "
-            "for each entry of the vocabulary; use --parameters lora."
+            "kernels of a model whose head is trained need a gradient for each entry "
+            f"of the vocabulary; use {setting('parameters')} lora.",
+            field="method",
+            value="ntk",
         )
     obstacle = head_obstacle(config, lora)
     readout = UnreadReadout(config.hidden_size, outline.vocab_size, obstacle)
     try:
         return num_probes(name, readout)
     except InputError as error:
-        reason = str(error).removeprefix("--kernels: ")
-        raise InputError(f"--kernel {name}: {reason}") from error
+        raise InputError(error.message, field="kernel", value=name) from error
 
 
 def passes(outline: Outline, counts: Counts) -> list[Pass]:

@@ -47,5 +47,7 @@ def named_method(name: str) -> Method:
         InputError: If there is none.
     """
     if name not in METHODS:
-        raise InputError(f"--method {name}: expected one of {', '.join(METHODS)}.")
+        raise InputError(
+            f"expected one of {', '.join(METHODS)}.", field="method", value=name
+        )
     return METHODS[name]

@@ -53,7 +53,7 @@ def quota(problem: PickProblem) -> Int64[np.ndarray, " b"]:
 
 
 def parse_quotas(values: Sequence[str]) -> dict[str, float]:
-    """Shares from values of `--quotas`; a source's name may contain `=`.
+    """Shares from values of `quotas`; a source's name may contain `=`.
 
     >>> parse_quotas(["gsm8k=0.5", "aqua=0.5"])
     {'gsm8k': 0.5, 'aqua': 0.5}
@@ -66,11 +66,9 @@ def parse_quotas(values: Sequence[str]) -> dict[str, float]:
     for value in values:
         source, _, share = value.rpartition("=")
         if not source:
-            raise InputError(
-                f"--quotas {value}: expected SOURCE=SHARE, such as gsm8k=0.5."
-            )
+            raise _refusal(value, "expected SOURCE=SHARE, such as gsm8k=0.5.")
         if source in quotas:
-            raise InputError(f"--quotas {value}: {source} has a share already.")
+            raise _refusal(value, f"{source} has a share already.")
         quotas[source] = _share(value, share)
     return quotas
 
@@ -89,10 +87,14 @@ def require_known_sources(quotas: Iterable[str], known: Sequence[str]) -> None:
         if source not in known:
             listed = ", ".join(known[:_LISTED])
             more = f" and {len(known) - _LISTED} more" * (len(known) > _LISTED)
-            raise InputError(
-                f"--quotas {source}: no candidate has this source; expected some of "
-                f"{listed}{more}."
+            raise _refusal(
+                source,
+                f"no candidate has this source; expected some of {listed}{more}.",
             )
+
+
+def _refusal(value: str, reason: str) -> InputError:
+    return InputError(reason, field="quotas", value=value)
 
 
 def _share(value: str, share: str) -> float:
@@ -101,9 +103,10 @@ def _share(value: str, share: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise InputError(
-            f"--quotas {value}: the share {share!r} is not a number above 0; expected "
-            "SOURCE=SHARE, such as gsm8k=0.5."
+        raise _refusal(
+            value,
+            f"the share {share!r} is not a number above 0; expected SOURCE=SHARE, such "
+            "as gsm8k=0.5.",
         )
     return number
 

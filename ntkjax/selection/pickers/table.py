@@ -34,8 +34,8 @@ class Picker:
     """One way to turn scores into an order of picking.
 
     Attributes:
-        name: As in `--picker`.
-        summary: One line for `--help`.
+        name: What the setting `picker` says.
+        summary: One line for users.
         pick: The picker.
         needs: What it cannot do without, beyond scores.
     """
@@ -58,7 +58,7 @@ PICKERS = {
         ),
         Picker(
             "quota",
-            "the highest scores of each source, in the shares of --quotas",
+            "the highest scores of each source, in the shares of the quotas",
             quota,
         ),
         Picker(
@@ -78,7 +78,9 @@ def named_picker(name: str) -> Picker:
         InputError: If there is none.
     """
     if name not in PICKERS:
-        raise InputError(f"--picker {name}: expected one of {', '.join(PICKERS)}.")
+        raise InputError(
+            f"expected one of {', '.join(PICKERS)}.", field="picker", value=name
+        )
     return PICKERS[name]
 
 
@@ -100,6 +102,8 @@ def require(
         return
     others = f" or one of the methods {', '.join(methods)}" if methods else ""
     raise InputError(
-        f"--picker {picker.name}: needs {_NEEDS[picker.needs]}, which the method "
-        f"{method} does not have; choose another picker{others}."
+        f"needs {_NEEDS[picker.needs]}, which the method {method} does not have; "
+        f"choose another picker{others}.",
+        field="picker",
+        value=picker.name,
     )

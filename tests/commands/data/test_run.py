@@ -79,9 +79,9 @@ def test_a_cut_is_told(settings, world):
 
 
 def test_a_template_that_does_not_fit(settings):
-    with pytest.raises(InputError, match=r"^queries\.jsonl:1: --template plain"):
+    with pytest.raises(InputError, match=r"^queries\.jsonl:1: template plain"):
         run_data(settings(template="plain"))
-    with pytest.raises(InputError, match=r"^queries\.jsonl:3: --template chat"):
+    with pytest.raises(InputError, match=r"^queries\.jsonl:3: template chat"):
         run_data(settings(template="chat"))
 
 

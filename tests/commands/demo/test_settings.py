@@ -14,12 +14,12 @@ def test_the_defaults_are_right():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"domain": "musical"}, "--domain musical: expected one of medical"),
-        ({"seeds": 1}, "--seeds 1: an interval needs at least 2"),
-        ({"budget": 0}, "--budget 0: expected at least 1"),
-        ({"budget": 5000}, "--budget 5000: the pool has 2208 examples"),
-        ({"world_seed": -1}, "--world-seed -1: expected 0 to"),
-        ({"training": TrainingSettings(steps=0)}, "--training.steps 0"),
+        ({"domain": "musical"}, "domain musical: expected one of medical"),
+        ({"seeds": 1}, "seeds 1: an interval needs at least 2"),
+        ({"budget": 0}, "budget 0: expected at least 1"),
+        ({"budget": 5000}, "budget 5000: the pool has 2208 examples"),
+        ({"world_seed": -1}, "world_seed -1: expected 0 to"),
+        ({"training": TrainingSettings(steps=0)}, "training.steps 0"),
     ],
 )
 def test_a_wrong_value_is_named(changes, says):

@@ -67,7 +67,7 @@ def test_processes_that_agree(tmp_path):
         "ok   settings",
         "ok   clocks",
         "ok   sum over all devices",
-        f"ok   --out {out}",
+        f"ok   folder {out}",
     ]
     assert "1 + ... + 4 = 10 in " in checks[5]
     # A run may still begin there: only notes, which claim no directory.
@@ -88,7 +88,7 @@ def test_processes_that_do_not(tmp_path):
     assert [line.partition(":")[0] for line in lines if line.startswith("FAIL")] == [
         "FAIL devices",
         "FAIL settings",
-        f"FAIL --out {outs[0]}",
+        f"FAIL folder {outs[0]}",
     ]
     other = f"process 1 (host {HOST})"
     assert any(f"{other} has devices 1 × cpu, process 0" in line for line in lines)

@@ -87,7 +87,7 @@ def test_a_bucket(looked, bucket):
 def test_a_bucket_that_refuses(looked, bucket):
     bucket.refusal = 403, "storage.objects.create is missing"
     [found] = looked([bucket.path("run")])
-    assert found[0].error.startswith("--out gs://bucket/run: permission denied: ")
+    assert found[0].error.startswith("out gs://bucket/run: permission denied: ")
 
 
 def test_alone(looked, tmp_path):

@@ -13,10 +13,10 @@ def settings(**changes) -> EvaluateSettings:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"batch_size": 0}, "--batch-size 0: expected at least 1"),
-        ({"max_new_tokens": 0}, "--max-new-tokens 0: expected at least 1"),
-        ({"seed": -1}, "--seed -1: expected 0 to"),
-        ({"seed": 2**32}, "--seed 4294967296: expected 0 to"),
+        ({"batch_size": 0}, "batch_size 0: expected at least 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens 0: expected at least 1"),
+        ({"seed": -1}, "seed -1: expected 0 to"),
+        ({"seed": 2**32}, "seed 4294967296: expected 0 to"),
     ],
 )
 def test_values_that_no_run_can_have(changes, says):

@@ -18,15 +18,15 @@ def settings(**changes) -> FidelitySettings:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pooling": "mean"}, "--pooling mean: expected one of all, response, last"),
-        ({"top": 0}, r"--top 0: expected 1 to --num-candidates \(80\)"),
+        ({"pooling": "mean"}, "pooling mean: expected one of all, response, last"),
+        ({"top": 0}, r"top 0: expected 1 to num_candidates \(80\)"),
         ({"num_candidates": 2, "top": 1}, "at least 3 candidates"),
         ({"cosine_tokens": 1}, "at least 2 outputs"),
-        ({"seed": -1}, "--seed -1"),
-        ({"seed": 2**32}, "--seed 4294967296: expected 0 to"),
-        ({"sketches": ("shift:64", "shift:064")}, "--sketches: a name is given twice"),
-        ({"kernels": ("summed", "summed")}, "--kernels: a name is given twice"),
-        ({"sketches": ("shift",)}, "--sketches shift: expected kind:size"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 2**32}, "seed 4294967296: expected 0 to"),
+        ({"sketches": ("shift:64", "shift:064")}, "sketches: a name is given twice"),
+        ({"kernels": ("summed", "summed")}, "kernels: a name is given twice"),
+        ({"sketches": ("shift",)}, "sketches shift: expected kind:size"),
     ],
 )
 def test_impossible_values_are_refused(changes, message):

@@ -77,7 +77,7 @@ def test_only_masks_are_overwritten(run, tmp_path):
 
 
 def test_slips_are_named(run, tmp_path):
-    with pytest.raises(InputError, match=r"--mask\.budget 19: there are only 18"):
+    with pytest.raises(InputError, match=r"mask\.budget 19: there are only 18"):
         run(mask=MaskOptions(budget=19))
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -19,15 +19,15 @@ def test_right_settings_pass(kind):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"kind": "largest"}, "--kind largest: expected one of score, magnitude"),
-        ({"mask": MaskOptions()}, "--mask.share or --mask.budget: give one"),
-        ({"mask": MaskOptions(0.1, 5)}, "--mask.share and --mask.budget: give one"),
-        ({"mask": MaskOptions(budget=0)}, "--mask.budget 0: expected at least 1"),
+        ({"kind": "largest"}, "kind largest: expected one of score, magnitude"),
+        ({"mask": MaskOptions()}, "mask.share or mask.budget: give one"),
+        ({"mask": MaskOptions(0.1, 5)}, "mask.share and mask.budget: give one"),
+        ({"mask": MaskOptions(budget=0)}, "mask.budget 0: expected at least 1"),
         (
             {"mask": MaskOptions(0.1, layer_quota=0.7, module_quota=0.5)},
-            "--mask.layer-quota 0.7 and --mask.module-quota 0.5: expected shares",
+            "mask.layer_quota 0.7 and mask.module_quota 0.5: expected shares",
         ),
-        ({"seed": -1}, "--seed -1: expected 0"),
+        ({"seed": -1}, "seed -1: expected 0"),
     ],
 )
 def test_wrong_ones_are_named(changes, says):

@@ -1,4 +1,4 @@
-"""Jobs of a selection on the tiny world, each with its own --out, and their merge."""
+"""Jobs of a selection on the tiny world, each with its own run, and their merge."""
 
 import shutil
 
@@ -109,10 +109,10 @@ def test_two_passes_take_two_rounds(world, tmp_path, disk, monkeypatch):
     runs = start_jobs(world, tmp_path, **WARM)
     line = refusal(runs, out)
     assert line == (
-        "kernel scores: 2 of 2 shards are missing, those of --shard 1/2, --shard 2/2; "
-        f"run these jobs again with --stages {out / 'stages'} (on another disk: copy "
-        "that folder into the job's --out instead), then this merge again; or the same "
-        f"select without --shard and with --out {out} does them here."
+        "kernel scores: 2 of 2 shards are missing, those of shard 1/2, shard 2/2; "
+        f"run these jobs again with stages {out / 'stages'} (on another disk: copy "
+        "that folder into the job's out instead), then this merge again; or the same "
+        f"select without shard and with out {out} does them here."
     )
     written = []
     write = ShardedPass.write
@@ -162,14 +162,14 @@ def test_a_job_that_is_missing_is_named(world, short, tmp_path):
     out = tmp_path / "out"
     line = refusal([runs[0], runs[2]], out)
     assert line.startswith(
-        "losses: 2 of 5 shards are missing, those of --shard 2/4, --shard 4/4; run "
-        "these jobs again with --stages "
+        "losses: 2 of 5 shards are missing, those of shard 2/4, shard 4/4; run "
+        "these jobs again with stages "
     )
     assert not (out / "selection.json").exists()
     # kept: the first job's shards come no second time
     shutil.rmtree(runs[0] / "stages")
     line = refusal([*runs[:3]], out)
-    assert "1 of 5 shards are missing, those of --shard 4/4; run this job" in line
+    assert "1 of 5 shards are missing, those of shard 4/4; run this job" in line
     merge(runs, out)
     assert_as_alone(out, short[0])
 
@@ -211,9 +211,7 @@ def test_a_damaged_shard_is_asked_for_again(world, short, runs, tmp_path):
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     out = tmp_path / "out"
     line = refusal(runs, out)
-    says = (
-        "losses: 1 of 5 shards are missing, those of --shard 2/2 (1 damaged left out)"
-    )
+    says = "losses: 1 of 5 shards are missing, those of shard 2/2 (1 damaged left out)"
     assert line.startswith(f"{says}; run this job again")
     assert work(world, runs[1], "2/2", stages=out / "stages", **SHORT)
     merge(runs, out)
@@ -248,7 +246,7 @@ def test_warm_ups_that_differ_are_refused(world, tmp_path):
 
 
 def test_stages_that_are_elsewhere(world, short, tmp_path):
-    """Jobs with a --stages of their own, found by their notes; or not any more."""
+    """Jobs with stages of their own, found by their notes; or not any more."""
     runs = []
     for part in (1, 2):
         runs.append(tmp_path / f"run{part}")
@@ -259,7 +257,7 @@ def test_stages_that_are_elsewhere(world, short, tmp_path):
     (tmp_path / "stages2").rename(tmp_path / "moved")
     line = refusal(runs, tmp_path / "again")
     assert line == (
-        f"{runs[1]}: its jobs kept their shards in --stages {tmp_path / 'stages2'}, "
+        f"{runs[1]}: its jobs kept their shards in stages {tmp_path / 'stages2'}, "
         f"which is not here; copy that folder to {runs[1] / 'stages'}."
     )
     (tmp_path / "moved").rename(runs[1] / "stages")
@@ -273,8 +271,8 @@ def test_stages_in_a_bucket_need_no_merge(world, bucket, tmp_path):
         finished = work(world, run, f"{part}/2", stages=stages, **SHORT)
         assert finished == (part == 2)
     assert refusal(runs, tmp_path / "out") == (
-        f"{runs[0]}: its jobs share --stages gs://bucket/stages, so that nothing is to "
-        "be merged; start the same select without --shard: it finds their shards."
+        f"{runs[0]}: its jobs share stages gs://bucket/stages, so that nothing is to "
+        "be merged; start the same select without shard: it finds their shards."
     )
 
 

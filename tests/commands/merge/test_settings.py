@@ -16,7 +16,5 @@ def test_runs_are_needed():
     ("runs", "out"), [("gs://b/run1", "out"), ("run1", "gs://b/out")]
 )
 def test_a_bucket_is_shared_and_not_merged(runs, out):
-    with pytest.raises(
-        InputError, match=r"^merge: gs:/.* give all of them one --stages"
-    ):
+    with pytest.raises(InputError, match=r"^merge: gs:/.* give all of them one stages"):
         check_merge_settings(MergeSettings((Path(runs),), Path(out)))

@@ -137,7 +137,7 @@ def test_warm_ups_that_differ(jobs, tmp_path):
         merge_stages(jobs, tmp_path / "out")
     for folder in jobs:
         assert str(folder / WARM_UP) in str(caught.value)
-    for flag in ("--stages", "--adapter", "--warmup none"):
+    for flag in ("stages", "adapter", "warmup none"):
         assert flag in str(caught.value)
     assert not (tmp_path / "out").exists()
 

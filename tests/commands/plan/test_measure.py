@@ -42,7 +42,7 @@ def test_all_programs_run(method, lora, tmp_path):
 def test_only_devices_that_are_here_can_be_measured():
     assert jax.default_backend() == "cpu"
     require_here(named_hardware("cpu"))
-    with pytest.raises(InputError, match="computes on cpu, but --hardware is h100x8"):
+    with pytest.raises(InputError, match="computes on cpu, but hardware is h100x8"):
         require_here(named_hardware("h100x8"))
     more = replace(named_hardware("cpu"), num_chips=9)
     with pytest.raises(InputError, match="this machine has 2 devices"):

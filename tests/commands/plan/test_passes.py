@@ -105,5 +105,5 @@ def test_facility_location_needs_features():
 
 
 def test_kernels_need_an_adapter():
-    with pytest.raises(InputError, match=r"--method ntk: .*use --parameters lora"):
+    with pytest.raises(InputError, match=r"method ntk: .*use parameters lora"):
         passes_of(small_selection(lora=None, parameters="full"))

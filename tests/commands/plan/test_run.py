@@ -49,11 +49,11 @@ def test_what_does_not_fit_is_mended(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hardware": "abacus"}, "--hardware abacus: expected one of"),
+        ({"hardware": "abacus"}, "hardware abacus: expected one of"),
         ({"mesh": "data=3,model=1", "hardware": "v5e-4"}, "3 devices, but v5e-4 has 4"),
-        ({"budget": None}, "--budget or --budget-tokens"),
-        ({"method": "magic"}, "--method magic: expected one of"),
-        ({"hardware": "v5e-4", "measure": True}, "--measure: this machine computes"),
+        ({"budget": None}, "budget or budget_tokens"),
+        ({"method": "magic"}, "method magic: expected one of"),
+        ({"hardware": "v5e-4", "measure": True}, "measure: this machine computes"),
     ],
 )
 def test_slips_end_in_one_line(changes, message):

@@ -12,11 +12,11 @@ def test_counts_take_the_place_of_files():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_pool": None}, "--pool or --num-pool: give one"),
-        ({"num_target": None}, "--target or --num-target: give files"),
-        ({"num_pool": 0}, "--num-pool 0: expected at least 1"),
-        ({"tokens_per_example": 0}, "--tokens-per-example 0: expected at least 1"),
-        ({"tokens_per_example": 300}, "expected at most --max-length 256"),
+        ({"num_pool": None}, "pool or num_pool: give one"),
+        ({"num_target": None}, "target or num_target: give files"),
+        ({"num_pool": 0}, "num_pool 0: expected at least 1"),
+        ({"tokens_per_example": 0}, "tokens_per_example 0: expected at least 1"),
+        ({"tokens_per_example": 300}, "expected at most max_length 256"),
     ],
 )
 def test_slips_are_refused(changes, message):

@@ -59,5 +59,5 @@ def test_too_few_rows_are_refused(tmp_path):
     with pytest.raises(InputError, match="the pool has only 100"):
         read_workload(small_settings(budget=101), tmp_path)
     few = small_settings(target=(world.queries,), num_target=21)
-    with pytest.raises(InputError, match="--num-target 21: there are only 20"):
+    with pytest.raises(InputError, match="num_target 21: there are only 20"):
         read_workload(few, world.model)

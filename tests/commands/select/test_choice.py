@@ -50,7 +50,7 @@ def test_a_budget_of_tokens_ends_before_what_does_not_fit():
     fields = {"budget": None, "picker": "top"}
     assert chosen(budget_tokens=budget, **fields) == BEST[:4]
     assert chosen(budget_tokens=budget - 1, **fields) == BEST[:3]
-    with pytest.raises(InputError, match=r"--budget-tokens 1: the highest-ranked"):
+    with pytest.raises(InputError, match=r"budget_tokens 1: the highest-ranked"):
         chosen(budget_tokens=1, **fields)
 
 
@@ -72,7 +72,7 @@ def test_quotas_of_the_pool_or_of_the_user():
     found = chosen(picker="quota", budget=3, quotas=quotas)
     assert counts(found) == {"a": 2, "-": 1}
     assert [row for row in found if row % 3 == 0] == [3, 6]  # the best of a
-    with pytest.raises(InputError, match="--quotas: the named sources hold only 6 of"):
+    with pytest.raises(InputError, match="quotas: the named sources hold only 6 of"):
         chosen(picker="quota", budget=7, quotas=quotas)
 
 

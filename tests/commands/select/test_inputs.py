@@ -38,8 +38,8 @@ def test_reads_the_first_of_the_domain_and_the_whole_pool(problem):
 
 def test_too_few_examples_are_named(problem):
     cases = {
-        "--budget 42: pool.jsonl has only 41 examples": {"budget": NUM_POOL + 1},
-        "--num-target 8: target.jsonl has only 7": {"num_target": NUM_TARGET + 1},
+        "budget 42: pool.jsonl has only 41 examples": {"budget": NUM_POOL + 1},
+        "num_target 8: target.jsonl has only 7": {"num_target": NUM_TARGET + 1},
     }
     for says, changes in cases.items():
         with pytest.raises(InputError, match=says):
@@ -55,7 +55,7 @@ def test_a_quota_of_no_source_is_refused(problem):
     with pytest.raises(InputError) as error:
         read("code=1", "web=1")
     assert str(error.value) == (
-        "--quotas web: no candidate has this source; expected some of wiki, code, "
+        "quotas web: no candidate has this source; expected some of wiki, code, "
         "(no source)."
     )
 

@@ -290,15 +290,15 @@ BAD = {
     ),
     "a mask without a size": (
         {"method": "dualsft", "mask": MaskOptions(granularity="row")},
-        "--mask.share or --mask.budget: give one of them",
+        "mask.share or mask.budget: give one of them",
     ),
     "no validation left": (
         {"method": "dualsft", "validation_share": 0.01},
-        "--validation-share 0.01: leaves no example to take the validation gradient",
+        "validation_share 0.01: leaves no example to take the validation gradient",
     ),
     "nothing left to warm up on": (
         {"method": "dualsft", "warmup": "target"},
-        "--validation-share 1.0: leaves no example for the warm-up on the target",
+        "validation_share 1.0: leaves no example for the warm-up on the target",
     ),
     "no group": (
         {"method": "gradient-dot", "picker": "round-robin", "target": "target.jsonl"},
@@ -306,34 +306,34 @@ BAD = {
     ),
     "a mask above P": (
         {"method": "dualsft", "mask": MaskOptions(budget=10**9)},
-        "--mask.budget 1000000000: there are only",
+        "mask.budget 1000000000: there are only",
     ),
     "a mask below a layer": (
         {"method": "dualsft", "mask": MaskOptions(budget=1, granularity="layer")},
-        "--mask.budget 1: the smallest layer has",
+        "mask.budget 1: the smallest layer has",
     ),
     "quotas of rows": (
         {
             "method": "dualsft",
             "mask": MaskOptions(0.1, granularity="row", module_quota=0.1),
         },
-        "--mask.module-quota: expected --mask.granularity element, not row",
+        "mask.module_quota: expected mask.granularity element, not row",
     ),
     "no moments": (
         {"method": "less", "warmup": "none"},
-        "--method less: needs the Adam moments of a warm-up",
+        "method less: needs the Adam moments of a warm-up",
     ),
     "an unknown source": (
         {"picker": "quota", "quotas": ("web=1",)},
-        "--quotas web: no candidate has this source; expected some of wiki, code",
+        "quotas web: no candidate has this source; expected some of wiki, code",
     ),
     "too few of a source": (
         {"method": "loss", "picker": "quota", "quotas": ("wiki=1",), "budget": 20},
-        "--quotas: the named sources hold only 14 of the 20",
+        "quotas: the named sources hold only 14 of the 20",
     ),
     "kernels of all weights": (
         {"parameters": "full", "adapter": None},
-        "--method ntk: kernels of a model whose head is trained",
+        "method ntk: kernels of a model whose head is trained",
     ),
 }
 

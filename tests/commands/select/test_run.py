@@ -374,11 +374,11 @@ def test_a_finished_run_is_read_again(world, finished):
 
 
 def test_stages_that_cannot_be_written_are_named(world):
-    """Before --out is claimed."""
+    """Before the folder is claimed."""
     (world.root / "a file").write_text("")
     settings = settings_of(
         world, out=world.root / "unclaimed", stages=world.root / "a file" / "stages"
     )
-    with pytest.raises(InputError, match=r"^--stages .*: cannot be written"):
+    with pytest.raises(InputError, match=r"^stages .*: cannot be written"):
         run_select(settings)
     assert not (world.root / "unclaimed").exists()

@@ -144,7 +144,7 @@ def test_a_part_alone_writes_no_result(select, tmp_path):
     out = tmp_path / "out"
     assert not (out / "selection.json").exists()
     assert not (out / "selected.jsonl").exists()
-    again = select()  # without --shard: what is missing is done here
+    again = select()  # without a part: what is missing is done here
     assert again == out
     assert (out / "selection.json").exists()
 

@@ -212,7 +212,7 @@ def test_a_mask_of_the_adapter(world):
     for changes, message in (
         ({"seed": 4}, "starts otherwise"),
         ({"seed": 3, "lora": other}, "lora.rank was 2 and is now 3"),
-        ({"parameters": "full", "lora": LoraOptions()}, "made for --parameters lora"),
+        ({"parameters": "full", "lora": LoraOptions()}, "made for parameters lora"),
     ):
         with pytest.raises(InputError, match=message):
             run(world, out=world.root / "refused", mask=path, **changes)

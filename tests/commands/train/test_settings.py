@@ -14,29 +14,29 @@ GOOD = TrainSettings("m", (pathlib.Path("a"), pathlib.Path("b")), pathlib.Path("
 FILE = (pathlib.Path("v"),)
 
 BAD = [
-    ({"training": TrainingSettings(batch_size=0)}, "--training.batch-size 0: "),
-    ({"mix": (1.0,)}, "--mix 1.0: expected one weight for each of the 2 data files"),
-    ({"mix": (1.0, -2.0)}, "--mix 1.0 -2.0: "),
-    ({"mix": (0.0, 0.0)}, "--mix 0.0 0.0: "),
-    ({"keep": "first"}, "--keep first: expected best or last"),
-    ({"validation_share": 1.0}, "--validation-share 1.0: "),
-    ({"validation_share": -0.1}, "--validation-share -0.1: "),
-    ({"validation_share": 0.1, "validation": FILE}, "--validation-share: give one"),
-    ({"validate_every": 0, "validation": FILE}, "--validate-every 0: "),
-    ({"validate_every": 5}, "--validate-every: needs --validation"),
-    ({"dtype": "float64"}, "--dtype float64: expected one of float32, bfloat16"),
-    ({"parameters": "all"}, "--parameters all: expected lora or full"),
-    ({"parameters": "full", "adapter": FILE[0]}, "--adapter: belongs to an adapter"),
+    ({"training": TrainingSettings(batch_size=0)}, "training.batch_size 0: "),
+    ({"mix": (1.0,)}, "mix 1.0: expected one weight for each of the 2 data files"),
+    ({"mix": (1.0, -2.0)}, "mix 1.0 -2.0: "),
+    ({"mix": (0.0, 0.0)}, "mix 0.0 0.0: "),
+    ({"keep": "first"}, "keep first: expected best or last"),
+    ({"validation_share": 1.0}, "validation_share 1.0: "),
+    ({"validation_share": -0.1}, "validation_share -0.1: "),
+    ({"validation_share": 0.1, "validation": FILE}, "validation_share: give one"),
+    ({"validate_every": 0, "validation": FILE}, "validate_every 0: "),
+    ({"validate_every": 5}, "validate_every: needs validation"),
+    ({"dtype": "float64"}, "dtype float64: expected one of float32, bfloat16"),
+    ({"parameters": "all"}, "parameters all: expected lora or full"),
+    ({"parameters": "full", "adapter": FILE[0]}, "adapter: belongs to an adapter"),
     (
         {"parameters": "full", "lora": LoraOptions(rank=2)},
-        "--lora.rank: belongs to an adapter, but --parameters full",
+        "lora.rank: belongs to an adapter, but parameters full",
     ),
     (
         {"parameters": "full", "lora": LoraOptions(rslora=False)},
-        "--lora.rslora: belongs to an adapter",
+        "lora.rslora: belongs to an adapter",
     ),
-    ({"save_every": 0}, "--save-every 0: "),
-    ({"seed": -1}, "--seed -1: "),
+    ({"save_every": 0}, "save_every 0: "),
+    ({"seed": -1}, "seed -1: "),
 ]
 
 

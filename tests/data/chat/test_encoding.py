@@ -196,7 +196,7 @@ def test_a_thinking_block_that_the_request_opens_goes_on_as_a_target():
     message = refused(style, QUESTION, ("assistant", "<think>Hm.</think>A cat."))
     assert "a thinking block must be written as" in message
     # it asks with the block and drops it once more turns follow
-    assert "--train-on last" in refused(style, *TWO_ANSWERS)
+    assert "train_on last" in refused(style, *TWO_ANSWERS)
     last = tokenized(style, example_of(*TWO_ANSWERS), train_on="last")
     check_runs(style, TWO_ANSWERS, last, last_only=True)
 
@@ -263,7 +263,7 @@ def test_a_dropped_thinking_block_is_named():
     more = (("user", "Sure?"), ("assistant", "Yes."))
     message = refused("qwen3", *turns, *more)
     assert "rewrites messages[1]; thinking blocks of earlier turns" in message
-    assert "--train-on last" in message
+    assert "train_on last" in message
     ((_, run),) = runs_of(
         "qwen3", tokenized("qwen3", example_of(*turns, *more), train_on="last")
     )

@@ -128,10 +128,10 @@ def test_what_is_missing_is_named():
     with pytest.raises(InputError) as error:
         validation_response(problem_with(replace(PLAIN, kappa=1.0), moments=False))
     assert str(error.value) == (
-        "--dualsft.curvature adam: needs the Adam moments of a warm-up; use --warmup "
-        "pool, --dualsft.curvature fisher, or --dualsft.kappa 0."
+        "dualsft.curvature adam: needs the Adam moments of a warm-up; use warmup "
+        "pool, dualsft.curvature fisher, or dualsft.kappa 0."
     )
-    with pytest.raises(InputError, match=r"--dualsft.lambda-new 0 and .* above 0"):
+    with pytest.raises(InputError, match=r"dualsft.lambda_new 0 and .* above 0"):
         validation_response(problem_with(replace(PLAIN, lambda_new=0.0)))
     # first order asks for no moments
     validation_response(problem_with(moments=False))

@@ -232,9 +232,9 @@ def test_rounds():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"order": "data-first"}, "--dualsft.order data-first: needs a mask; give "),
-        ({"order": "parameters-first"}, "--dualsft.order parameters-first: needs a"),
-        ({"rounds": 2}, "--dualsft.rounds 2: needs a mask; give --mask.share or "),
+        ({"order": "data-first"}, "dualsft.order data-first: needs a mask; give "),
+        ({"order": "parameters-first"}, "dualsft.order parameters-first: needs a"),
+        ({"rounds": 2}, "dualsft.rounds 2: needs a mask; give mask.share or "),
     ],
 )
 def test_turns_need_a_mask(changes, message):
@@ -246,11 +246,11 @@ def test_turns_need_a_mask(changes, message):
 
 def test_a_budget_over_the_parameters_is_refused_before_any_work():
     problem = problem_with(FIRST, MaskOptions(budget=10**6))
-    with pytest.raises(InputError, match=r"--mask.budget 1000000: there are only"):
+    with pytest.raises(InputError, match=r"mask.budget 1000000: there are only"):
         dualsft.score(problem)
     assert problem.candidates.computed == []
     problem = problem_with(FIRST, MaskOptions(budget=3, granularity="layer"))
-    with pytest.raises(InputError, match=r"--mask.budget 3: the smallest layer has"):
+    with pytest.raises(InputError, match=r"mask.budget 3: the smallest layer has"):
         dualsft.score(problem)
     assert problem.candidates.computed == []
 

@@ -71,6 +71,6 @@ def test_what_no_candidate_touches_counts_for_nothing_without_damping():
 
 def test_a_quotient_beyond_float32_is_refused():
     v, diagonal = {"a": np.array([1.0, 1.0])}, {"a": np.array([1e-40, 1.0])}
-    with pytest.raises(InputError, match=r"^--fisher.damping 0.0: .* higher damping"):
+    with pytest.raises(InputError, match=r"^fisher.damping 0.0: .* higher damping"):
         preconditioned(v, diagonal, 0.0)
     preconditioned(v, diagonal, 0.1)

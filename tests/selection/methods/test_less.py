@@ -224,7 +224,7 @@ def test_facts():
 
 def test_adam_without_moments_is_refused_before_any_pass():
     problem = problem_with(moments=False)
-    with pytest.raises(InputError, match=r"needs the Adam moments .* --warmup pool"):
+    with pytest.raises(InputError, match=r"needs the Adam moments .* warmup pool"):
         score(problem)
     assert problem.candidates.computed == []
 

@@ -29,7 +29,7 @@ def test_names_are_those_of_the_command():
         assert method.picker in PICKERS
         assert method.warmup in ("target", "pool", "none")
         assert method.shortlist in ("vote", "none")
-    with pytest.raises(InputError, match="--method best: expected one of ntk, dualsft"):
+    with pytest.raises(InputError, match="method best: expected one of ntk, dualsft"):
         named_method("best")
 
 

@@ -94,7 +94,7 @@ def test_sources_without_a_quota_give_none():
 def test_unknown_sources_are_refused():
     sources = tuple("aabbcc")
     problem = random_pick_problem(0, k=6, sources=sources, quotas={"x": 1.0})
-    with pytest.raises(InputError, match=r"--quotas x: .* expected some of a, b, c\."):
+    with pytest.raises(InputError, match=r"quotas x: .* expected some of a, b, c\."):
         quota(problem)
     sources = tuple(f"s{i}" for i in range(23))
     problem = random_pick_problem(0, k=23, sources=sources, quotas={"x": 1.0})
@@ -113,15 +113,15 @@ def test_parse_quotas():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (("gsm8k",), "--quotas gsm8k: expected SOURCE=SHARE, such as gsm8k=0.5."),
-        (("=0.5",), "--quotas =0.5: expected SOURCE=SHARE"),
-        (("a=half",), "--quotas a=half: the share 'half' is not a number above 0"),
-        (("a=",), "--quotas a=: the share '' is not"),
-        (("a=0",), "--quotas a=0: the share '0' is not"),
-        (("a=-1",), "--quotas a=-1: the share '-1' is not"),
-        (("a=nan",), "--quotas a=nan: the share 'nan' is not"),
-        (("a=inf",), "--quotas a=inf: the share 'inf' is not"),
-        (("a=1", "b=1", "a=2"), "--quotas a=2: a has a share already."),
+        (("gsm8k",), "quotas gsm8k: expected SOURCE=SHARE, such as gsm8k=0.5."),
+        (("=0.5",), "quotas =0.5: expected SOURCE=SHARE"),
+        (("a=half",), "quotas a=half: the share 'half' is not a number above 0"),
+        (("a=",), "quotas a=: the share '' is not"),
+        (("a=0",), "quotas a=0: the share '0' is not"),
+        (("a=-1",), "quotas a=-1: the share '-1' is not"),
+        (("a=nan",), "quotas a=nan: the share 'nan' is not"),
+        (("a=inf",), "quotas a=inf: the share 'inf' is not"),
+        (("a=1", "b=1", "a=2"), "quotas a=2: a has a share already."),
     ],
 )
 def test_quotas_that_say_nothing_clear(values, message):

@@ -64,7 +64,7 @@ def test_a_picker_works_with_no_more_than_it_needs(name):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(InputError, match="--picker best: expected one of top, round-"):
+    with pytest.raises(InputError, match="picker best: expected one of top, round-"):
         named_picker("best")
 
 
@@ -73,7 +73,7 @@ def test_a_picker_whose_need_is_missing_is_refused():
     with pytest.raises(InputError) as error:
         require(picker, ["rankings"], "dsir", ["rds", "less"])
     assert str(error.value) == (
-        "--picker facility-location: needs features of the candidates, which the "
+        "picker facility-location: needs features of the candidates, which the "
         "method dsir does not have; choose another picker or one of the methods rds, "
         "less."
     )

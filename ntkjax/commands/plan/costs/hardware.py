@@ -91,10 +91,10 @@ class Hardware:
         return self.chip.usable * self.chip.memory
 
     def memory_for(self, given: float | None) -> float | None:
-        """Bytes of each chip that `--mesh auto` goes by; None on CPUs, which tell none.
+        """Bytes of each chip that an automatic mesh goes by; None on CPUs.
 
         Args:
-            given: GiB of `--memory-per-device`.
+            given: GiB of a device, where the user says them.
         """
         if given is not None:
             return given * 2**30
@@ -184,14 +184,18 @@ def named_hardware(name: str) -> Hardware:
     if parsed is None or chip is None:
         known = ", ".join(["cpu", *(f"{each}-N" for each in CHIPS)])
         raise InputError(
-            f"--hardware {name}: expected one of {known}, with N chips (v5p-N: N "
-            "TensorCores, two for each chip)."
+            f"expected one of {known}, with N chips (v5p-N: N TensorCores, two for "
+            "each chip).",
+            field="hardware",
+            value=name,
         )
     number = int(parsed[2])
     if number % chip.cores:
         raise InputError(
-            f"--hardware {name}: the number counts TensorCores, {chip.cores} for each "
-            "chip; expected an even one."
+            f"the number counts TensorCores, {chip.cores} for each chip; expected an "
+            "even one.",
+            field="hardware",
+            value=name,
         )
     return Hardware(name, chip, number // chip.cores)
 

@@ -105,10 +105,11 @@ class ModelCost:
         if model not in possible_cuts(self.config, model):
             config = self.config
             raise InputError(
-                f"--mesh: model={model} does not divide {config.num_heads} heads, "
+                f"model={model} does not divide {config.num_heads} heads, "
                 f"{config.num_kv_heads} key/value heads, feed-forward layers of "
                 f"{config.intermediate_size} and {config.vocab_size} tokens; choose "
-                "another model=."
+                "another model=.",
+                field="mesh",
             )
 
     def matrices(self, tokens: int) -> float:
