@@ -5,6 +5,7 @@ from ntkjax.commands.select.inputs import Inputs
 from ntkjax.commands.select.pool_passes import PoolCandidates
 from ntkjax.commands.select.settings import SelectSettings, method_options
 from ntkjax.models.config import DecoderConfig
+from ntkjax.models.language_model import split_model
 from ntkjax.models.lora import LoraSettings
 from ntkjax.passes.run_pass import Batching
 from ntkjax.runs.model import Prepared
@@ -24,7 +25,11 @@ def outline_of(
         config: The model's.
         lora: The adapter's; None if θ is all weights.
         vocab_size: Rows of the head that stand for tokens.
+
+    Raises:
+        InputError: If a target of LoRA matches nothing.
     """
+    split_model(config, lora)  # from shapes alone
     return Outline(
         config,
         lora,
