@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -90,7 +91,8 @@ def train_adapter(
             decay, and count neither for clipping nor for `gradient_norm`.
         mesh: Devices that share the examples.
         checkpoints: Folder of checkpoints. With one of the same training in it, the
-            training goes on from there, to the same bits.
+            training goes on from there, to the same bits where micro-batch and mesh
+            are the same, too.
         save_every: Steps between checkpoints; one that would make saving take a large
             share of the time is left out.
         advance: Called with the number of steps done.
@@ -112,7 +114,9 @@ def train_adapter(
         validate_every = plan.steps_per_epoch
     store = None
     if checkpoints is not None:
-        decides = (settings, seed, mix, max_length, validate_every)
+        # The micro-batch only rounds: a training may go on with another.
+        decided = replace(settings, micro_batch=None)
+        decides = (decided, seed, mix, max_length, validate_every)
         data = [*sources, validation]
         identity = training_identity(model, theta, data, decides, mask)
         store = Checkpoints(checkpoints, identity, Team(mesh), say)

@@ -318,3 +318,16 @@ def test_all_weights_train_and_a_mask_holds_for_them():
     for name, leaf in theta.items():
         kept = np.asarray(leaf)[~mask[name]]
         np.testing.assert_array_equal(np.asarray(found.theta[name])[~mask[name]], kept)
+
+
+def test_a_training_goes_on_with_another_micro_batch(tmp_path, monkeypatch):
+    """As a run does that was short of memory: rounding apart, the same training."""
+    monkeypatch.setattr("ntkjax.training.checkpoints._SHARE", 0)
+    saving = {"checkpoints": tmp_path, "save_every": 2}
+    with pytest.raises(Interruption):
+        train(**saving, record=interrupt_at(4))
+    steps = []
+    found = train(**saving, changes={"micro_batch": 2}, advance=steps.append)
+    assert steps[0] == 2
+    for name, leaf in train().theta.items():
+        np.testing.assert_allclose(found.theta[name], leaf, atol=1e-4)

@@ -48,6 +48,7 @@ from ntkjax.store.seals import (
     add_to_seal,
     damage,
     is_sealed,
+    read_record,
     seal,
     sealed_record,
 )
@@ -60,6 +61,7 @@ from ntkjax.training.state import TrainingState
 
 WARM_UP = "warm-up"
 HISTORY = "history.json"
+ROUNDS = "rounds.json"
 
 MOST_SNAPSHOTS = 8
 """So many are kept at most: one for each epoch, or for several."""
@@ -106,7 +108,8 @@ def warm_up(
         wait_until(lambda: is_sealed(folder))  # the first part trains
     if not stages.finds(lambda: is_sealed(folder)):
         plan = Plan([examples], settings, seed, None)
-        keeper = _Keeper(job, plan, stages.writes)
+        rounds = {"micro_batch": settings.micro_batch, "mesh": dict(mesh.shape)}
+        keeper = _Keeper(job, plan, stages.writes, rounds)
         with progress(WARM_UP, plan.num_steps, "steps") as advance:
             trained = train_adapter(
                 model,
@@ -160,12 +163,12 @@ class _Keeper:
         found: The folder of the snapshots, always sealed.
     """
 
-    def __init__(self, job: RunPath, plan: Plan, writes: bool):
+    def __init__(self, job: RunPath, plan: Plan, writes: bool, rounds: dict):
         self.found = job / "found"
         self._plan, self._steps_each = plan, _steps_between_snapshots(plan)
         self._writes = writes
         if writes:
-            self._record = _kept_before(job, self.found)
+            self._record = _kept_before(job, self.found, rounds)
 
     def observe(self, state: TrainingState) -> None:
         """Keeps a state where a snapshot is due."""
@@ -182,18 +185,23 @@ class _Keeper:
         self._record = add_to_seal(self.found, self._record, HISTORY)
 
 
-def _kept_before(job: RunPath, found: RunPath) -> Record:
+def _kept_before(job: RunPath, found: RunPath, rounds: dict) -> Record:
     """The record of the snapshots that a killed process left; else an empty one.
 
-    With a damaged snapshot the checkpoints go, too: they are of later steps.
+    With a damaged snapshot the checkpoints go, too: they are of later steps. So does
+    all that was begun with another micro-batch or mesh: scores follow from the bits.
     """
     fault = damage(found)
-    if fault is None:
+    if fault is None and read_record(job / ROUNDS) == rounds:
         return sealed_record(found)
     if (job / "checkpoints").exists():
-        announce(f"{found}: damaged ({fault}); the warm-up begins anew.")
+        why = (
+            f"damaged ({fault})" if fault else "begun with another micro-batch or mesh"
+        )
+        announce(f"{found}: {why}; the warm-up begins anew.")
     remove_folder(job)
     make_folder(found)
+    write_json(job / ROUNDS, rounds)
     return seal(found)
 
 

@@ -1,5 +1,6 @@
 """Warm-ups on the tiny world: kept, published once, read by everyone."""
 
+import dataclasses
 import shutil
 
 import jax
@@ -246,3 +247,26 @@ def test_no_warm_up_is_the_start(prepared):
     assert (snapshot.first_moment, snapshot.num_steps) == (None, 0)
     other = {name: leaf + 1 for name, leaf in prepared.theta.items()}
     assert no_warm_up(other).identity != snapshot.identity
+
+
+def test_another_micro_batch_begins_anew_and_finds_what_is_finished(
+    warm, tmp_path, monkeypatch, capsys
+):
+    """Half a warm-up of other roundings is not gone on with; a whole one is read."""
+    other = dataclasses.replace(SETTINGS, micro_batch=2)
+
+    def stop(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(warmup, "publish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            warm(tmp_path / "killed")
+    capsys.readouterr()
+    again, _ = warm(tmp_path / "killed", settings=other)
+    assert "begun with another micro-batch" in capsys.readouterr().err
+    undisturbed, _ = warm(tmp_path / "undisturbed", settings=other)
+    identities = [snapshot.identity for snapshot in undisturbed]
+    assert [snapshot.identity for snapshot in again] == identities
+    read, _ = warm(tmp_path / "undisturbed")
+    assert [snapshot.identity for snapshot in read] == identities
