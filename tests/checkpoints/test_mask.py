@@ -78,7 +78,7 @@ def test_no_damage_gives_another_mask(path, tmp_path):
             for name, leaf in mask.items():
                 np.testing.assert_array_equal(found[name], leaf, err_msg=str(place))
     assert len(said) > len(content) / 10
-    assert all(line.startswith(f"--mask {damaged}: ") for line in said)
+    assert all(line.startswith(f"mask {damaged}: ") for line in said)
     assert not any("\n" in line for line in said)
     for kind in ("truncated", "emptied", "deleted"):
         damaged.write_bytes(content)

@@ -183,7 +183,7 @@ def test_others_write_nothing(tmp_path, files, monkeypatch):
     assert not run.out.exists()
     # what a process of another host says where the folder is not shared
     assert str(caught.value) == (
-        f"--out {run.out}: process 0 does not see there what process 0 wrote; "
+        f"out {run.out}: process 0 does not see there what process 0 wrote; "
         "expected one folder that every host sees."
     )
     run.out.mkdir()

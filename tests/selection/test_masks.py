@@ -188,7 +188,7 @@ def test_what_is_in_no_projection_has_a_module_quota_together():
 @pytest.mark.parametrize("flag", ["layer_quota", "module_quota"])
 def test_quotas_need_elements(flag):
     options = MaskOptions(share=0.5, granularity="row", **{flag: 0.2})
-    with pytest.raises(InputError, match=r"-quota: expected .* element, not row"):
+    with pytest.raises(InputError, match=r"_quota: expected .* element, not row"):
         mask_of(SCORES, options)
 
 

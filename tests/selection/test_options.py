@@ -11,7 +11,6 @@ from ntkjax.selection.options import (
     MaskOptions,
     MethodOptions,
     SketchOptions,
-    check_mask_options,
     check_method_options,
 )
 
@@ -68,11 +67,3 @@ def test_wrong_ones_are_named(says, changes):
         check_method_options(dataclasses.replace(MethodOptions(), **changes))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_prefix_of_flags():
-    with pytest.raises(InputError, match=r"^share and budget: give one"):
-        check_mask_options(MaskOptions(0.5, 3), prefix="")
-    options = MaskOptions(0.5, granularity="row", layer_quota=0.2)
-    with pytest.raises(InputError, match=r"^layer_quota: expected granularity el"):
-        check_mask_options(options, prefix="")

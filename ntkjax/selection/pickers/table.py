@@ -58,7 +58,7 @@ PICKERS = {
         ),
         Picker(
             "quota",
-            "the highest scores of each source, in the shares of the quotas",
+            "the highest scores of each source, in the shares of quotas",
             quota,
         ),
         Picker(

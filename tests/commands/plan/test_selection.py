@@ -1,5 +1,4 @@
 import itertools
-import re
 from dataclasses import replace
 
 import pytest
@@ -60,7 +59,7 @@ def said(function, *args):
     try:
         return function(*args)
     except InputError as error:
-        return re.sub(r"^--[a-z.]+( \S+)?: ", "", str(error))
+        return error.message
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: "-".join(path.parts[-2:]))
