@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ntkjax.devices import processes
+from ntkjax.errors import InputError
 from ntkjax.store.run_directory import hash_files
 
 
@@ -24,6 +25,24 @@ def stamps_of(paths: Sequence[Path]) -> Stamps:
     """What a change of a file would change, without reading it."""
     found = ((path.resolve(), path.stat()) for path in paths)
     return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in found]
+
+
+def require_readable(files: Mapping[str, Sequence[Path]]) -> None:
+    """Raises `InputError` for an input file that cannot be opened.
+
+    Args:
+        files: Groups by the setting that names them.
+    """
+    for name, paths in files.items():
+        for path in paths:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                raise InputError(
+                    f"cannot be read ({error.strerror}); expected a file.",
+                    field=name,
+                    value=path,
+                ) from error
 
 
 def hash_inputs(

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from ntkjax.devices import processes
 from ntkjax.errors import InputError
-from ntkjax.runs.inputs import Stamps, hash_inputs, stamps_of
+from ntkjax.runs.inputs import Stamps, hash_inputs, require_readable, stamps_of
 from ntkjax.runs.last_start import noted, say_last_start
 from ntkjax.runs.ledger import Ledger
 from ntkjax.runs.progress import announce
@@ -233,7 +233,11 @@ def identify(
         settings: Resolved, as plain values: what decides the numbers, and `ROUNDING`.
         files: Input files by name.
         job: Names one of several jobs that share the directory.
+
+    Raises:
+        InputError: If a file cannot be read.
     """
+    require_readable(files)
     stamps = stamps_of(files.get(MODEL, ()))
     known = _known_model(out, stamps) if processes.is_first() else {}
     inputs = hash_inputs(files, known)

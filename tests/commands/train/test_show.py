@@ -108,7 +108,7 @@ BAD = {
     "missing adapter": ({"adapter": "absent"}, ["--adapter absent"]),
     "unknown parameters": ({"parameters": "all"}, ["--parameters all", "lora or full"]),
     "LoRA of all weights": ({"parameters": "full"}, ["--lora.rank", "leave one"]),
-    "missing mask": ({"mask": "absent"}, ["--mask absent", "no such file"]),
+    "missing mask": ({"mask": "absent"}, ["--mask absent", "No such file"]),
     "no mask": (
         {"mask": "model/model.safetensors"},
         ["--mask model/model.safetensors", "no mask of parameters"],
@@ -189,10 +189,8 @@ def test_killed_three_times_is_undisturbed(world):
     rng = random.Random(time.time_ns())
     for _ in range(3):
         process = start(world, world.out)
-        if (world.out / "metrics.jsonl").exists():
-            (
-                world.out / "metrics.jsonl"
-            ).unlink()  # the old one, before it is rewritten
+        # The old one goes before it is rewritten.
+        (world.out / "metrics.jsonl").unlink(missing_ok=True)
         wait_for_new_steps(process, world.out)
         time.sleep(rng.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
@@ -202,7 +200,10 @@ def test_killed_three_times_is_undisturbed(world):
     printed, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "adapter: " in printed
-    assert all(line.startswith("training: ") for line in errors.splitlines())
+    word, *progress = errors.splitlines()
+    assert "the last start ended without a word in training, at a peak of " in word
+    assert "--training.micro-batch needs less" in word
+    assert all(line.startswith("training: ") for line in progress)
     for name in ("adapter/adapter_model.safetensors", "metrics.jsonl"):
         found = (world.out / name).read_bytes()
         assert found == (world.root / "undisturbed" / name).read_bytes()
