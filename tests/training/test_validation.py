@@ -33,7 +33,7 @@ def test_an_example_that_overflows_is_named():
         loss(*replicate((model, theta), mesh))
     assert str(caught.value).split("'")[1] in bad
     assert str(caught.value).endswith(
-        "; try a lower --training.learning-rate, or --dtype float32."
+        "; try a lower training.learning_rate, or dtype float32."
     )
 
 

@@ -134,7 +134,7 @@ GOOD = Sighting("", True, True)
 def test_one_folder():
     check = check_folder(OUT, peers(), [GOOD] * 3)
     assert check.passed
-    assert check.name == "out /runs/select"
+    assert check.name == "folder /runs/select"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_separate_folders(sighting):
         check.detail
     )
     assert "process 1" not in check.detail
-    assert "shard i/n" in check.detail
+    assert "each with its part of the shards" in check.detail
     assert "ntkjax merge" in check.detail
 
 

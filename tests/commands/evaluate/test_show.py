@@ -64,8 +64,10 @@ def test_prints_the_table_and_finds_a_finished_run(world, data, capsys):
     assert f"predictions: {world.root / 'run' / 'predictions.parquet'}" in out
     written = sorted(path.name for path in (world.root / "run").iterdir())
     assert written == [
+        ".run-1-of-1.lock",
         "evaluation.json",
         "manifest.json",
+        "metrics.jsonl",
         "predictions.parquet",
         "run.yaml",
     ]

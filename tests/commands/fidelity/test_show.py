@@ -261,11 +261,13 @@ def test_prints_the_table_and_finds_a_finished_run(world, capsys):
     assert "read again" not in first.out
     written = sorted(path.name for path in world.out.iterdir())
     assert written == [
+        ".run-1-of-1.lock",
         "adapter",
         "examples.json",
         "fidelity.json",
         "kernels.safetensors",
         "manifest.json",
+        "metrics.jsonl",
         "report.html",
         "run.yaml",
     ]

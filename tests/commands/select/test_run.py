@@ -318,6 +318,7 @@ def test_the_warm_up_is_where_scores_are_taken(world, run, truth_of):
     names = sorted(path.name for path in kept.iterdir())
     assert names == [
         "history.json",
+        "seal.json",
         "step-0000002.safetensors",
         "step-0000003.safetensors",
     ]

@@ -115,9 +115,9 @@ def test_jobs_share_the_work_and_end_with_the_same_bits(
     written = []
     write = ShardedPass.write
 
-    def noted(self, shard, arrays):
+    def noted(self, shard, arrays, notes):
         written.append((job, self.folder.name.rpartition("-")[0], shard))
-        write(self, shard, arrays)
+        write(self, shard, arrays, notes)
 
     monkeypatch.setattr(ShardedPass, "write", noted)
     left = []
@@ -222,12 +222,12 @@ def test_an_interrupted_pass_goes_on(undisturbed, select, tmp_path, monkeypatch,
     """Ctrl-C instead of the write of one of the seven shards."""
     write, count = ShardedPass.write, 0
 
-    def stopping(self, shard, arrays):
+    def stopping(self, shard, arrays, notes):
         nonlocal count
         count += 1
         if count == stop + 1:
             raise KeyboardInterrupt
-        write(self, shard, arrays)
+        write(self, shard, arrays, notes)
 
     monkeypatch.setattr(ShardedPass, "write", stopping)
     with pytest.raises(KeyboardInterrupt):

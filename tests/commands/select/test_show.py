@@ -202,6 +202,7 @@ def test_prints_what_was_chosen_and_finds_a_finished_run(problem, capsys):
         assert str(count) in row.split()
     written = sorted(path.name for path in problem.out.iterdir())
     assert written == [
+        ".run-1-of-1.lock",
         "adapter",
         "manifest.json",
         "metrics.jsonl",

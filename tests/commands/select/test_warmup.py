@@ -179,15 +179,15 @@ def test_a_warm_up_that_goes_on_has_all_its_snapshots(
 ):
     """Those of before a kill are checked: the training does not see them again."""
     undisturbed, _ = warm(tmp_path / "undisturbed")
-    publish = warmup._publish
+    publish = warmup.publish
 
-    def stop(*arguments):
+    def stop(*arguments, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(warmup, "_publish", stop)
+    monkeypatch.setattr(warmup, "publish", stop)
     with pytest.raises(KeyboardInterrupt):
         warm(tmp_path / "killed")
-    monkeypatch.setattr(warmup, "_publish", publish)
+    monkeypatch.setattr(warmup, "publish", publish)
     for number, (name, kind) in enumerate(damages_of(tmp_path / "killed")):
         stages = shutil.copytree(tmp_path / "killed", tmp_path / f"damaged-{number}")
         damage_file(stages / name, kind)
@@ -198,11 +198,11 @@ def test_a_warm_up_that_goes_on_has_all_its_snapshots(
 
 
 def test_what_another_job_published_is_checked(warm, tmp_path, monkeypatch):
-    def damaging(found, folder):
+    def damaging(found, folder, last):
         (found / "step-0000002.safetensors").write_bytes(b"")
         found.rename(folder)
 
-    monkeypatch.setattr(warmup, "_publish", damaging)
+    monkeypatch.setattr(warmup, "publish", damaging)
     with pytest.raises(InputError, match=r"damaged \(step-0000002.* run the same com"):
         warm(tmp_path)
 
