@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.records import RESULTS, commit, record
 from ntkjax.store.atomic import write_json
-from ntkjax.store.seals import read_record
+from ntkjax.store.records import read_record
 from ntkjax.store.shards import whole_content
 from tests.commands.select.problem import (
     flags_of,

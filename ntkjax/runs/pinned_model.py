@@ -10,7 +10,8 @@ from ntkjax.checkpoints.hub import parse_id
 from ntkjax.checkpoints.loading import FoundModel, locate_model
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.runs.progress import announce
-from ntkjax.store.run_directory import MANIFEST, read_json
+from ntkjax.store.records import read_record
+from ntkjax.store.run_directory import MANIFEST
 from ntkjax.store.run_path import RunPath
 
 
@@ -39,10 +40,9 @@ def model_facts(found: FoundModel, model: LanguageModel) -> dict[str, Any]:
 def _commit_of(model: str, out: RunPath) -> str | None:
     """The commit in the manifest of a run with this very model."""
     parsed = parse_id(model)
-    if parsed is None or not (out / MANIFEST).is_file():
+    manifest = read_record(out / MANIFEST)
+    if parsed is None or manifest is None or "model" not in manifest:
         return None
-    before = read_json(out / MANIFEST).get("model")
-    if not isinstance(before, dict):
-        return None
+    before = manifest["model"]
     same = (before.get("id"), before.get("revision")) == parsed
     return before.get("commit") if same else None

@@ -12,7 +12,6 @@ rounding, and are no part of the identity: a run may go on with others.
 """
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +24,19 @@ from ntkjax.runs.last_start import noted, say_last_start
 from ntkjax.runs.ledger import Ledger
 from ntkjax.runs.progress import announce
 from ntkjax.store.atomic import json_text, write_text
-from ntkjax.store.outputs import damaged_outputs, output_hashes, remove_outputs
+from ntkjax.store.folders import remove_within
 from ntkjax.store.polling import is_seen_within, wait_until
 from ntkjax.store.results import read_result
 from ntkjax.store.run_directory import (
-    MANIFEST,
     SETTINGS,
+    add_to_manifest,
     open_run,
     plain_values,
-    read_json,
-    read_sealed,
-    seal_manifest,
+    read_manifest,
 )
 from ntkjax.store.run_lock import locked
 from ntkjax.store.run_path import RunPath
+from ntkjax.store.seals import damages, described, files_of
 
 
 METRICS = "metrics.jsonl"
@@ -162,10 +160,11 @@ class Run(Generic[Found]):
             facts: What the manifest says of the run.
         """
         text = json_text(plain_values(result))
-        hashes = output_hashes(self.out, [SETTINGS, *outputs])
-        hashes[self.result] = hashlib.sha256(text.encode()).hexdigest()
+        there = [name for name in outputs if (self.out / name).exists()]
+        files = files_of(self.out, [SETTINGS, *there])
+        files[self.result] = described(text.encode())
         facts = {"command": self.command, **facts, _STAMPS: self.stamps}
-        seal_manifest(self.out, {**facts, _OUTPUTS: hashes})
+        add_to_manifest(self.out, {**facts, _OUTPUTS: files})
         write_text(self.out / self.result, text)
         return Outcome(result, reused=False)
 
@@ -183,7 +182,8 @@ class Run(Generic[Found]):
         self._open({})
         if not (self.out / self.result).exists():
             return False
-        damaged = damaged_outputs(self.out, read_sealed(self.out)[_OUTPUTS])
+        files = read_manifest(self.out).get(_OUTPUTS, {})
+        damaged = [name for name, _ in damages(self.out, files)]
         if not damaged:
             return True
         if SETTINGS in damaged:
@@ -195,7 +195,7 @@ class Run(Generic[Found]):
             f"{self.out}: {', '.join(damaged)} not as the run wrote "
             f"{'it' if len(damaged) == 1 else 'them'}; computing again."
         )
-        remove_outputs(self.out, [*damaged, self.result])
+        remove_within(self.out, [*damaged, self.result])
         return False
 
     def _require_shared(self) -> None:
@@ -247,7 +247,7 @@ def identify(
 def _known_model(out: RunPath, stamps: Stamps) -> dict[str, str]:
     """The model's hash as the run in the directory noted it, for files as they are."""
     try:
-        before = read_json(out / MANIFEST)
+        before = read_manifest(out)
         is_same = before[_STAMPS] == stamps
         return {MODEL: before["inputs"][MODEL]} if is_same else {}
     except (InputError, KeyError, TypeError):

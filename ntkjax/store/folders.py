@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from etils import epath
@@ -34,6 +34,16 @@ def remove_folder(folder: RunPath) -> None:
     elif folder.exists():
         with contextlib.suppress(OSError):
             folder.rmtree(missing_ok=True)
+
+
+def remove_within(folder: RunPath, names: Iterable[str]) -> None:
+    """Removes files of a folder; one in an inner folder goes with all of that one."""
+    for top in dict.fromkeys(name.partition("/")[0] for name in names):
+        path = folder / top
+        if path.is_dir():
+            remove_folder(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def discard_folder(folder: RunPath) -> None:

@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 import yaml
 
 from ntkjax.errors import InputError, setting
-from ntkjax.store.atomic import is_partial, json_text, write_json, write_text
+from ntkjax.store.atomic import is_partial, write_text
 from ntkjax.store.bucket import require_reachable
 from ntkjax.store.folders import entries_of, make_folder
+from ntkjax.store.records import read_record, write_record
 from ntkjax.store.run_path import RunPath, is_remote
 from ntkjax.store.seals import file_hash
 
 
 SETTINGS = "run.yaml"
 MANIFEST = "manifest.json"
-_CHECKSUM = "checksum"
 NOTES = "processes"
 """Where several processes of a run note what they do; it claims no directory."""
 
@@ -56,7 +56,7 @@ def open_run(
         inside = entries_of(out)  # first, as another job may claim it just now
         if path.exists():
             _require_same(out, read_settings(out), settings, free)
-            before = read_json(out / MANIFEST).get("inputs")
+            before = read_manifest(out).get("inputs")
             _require_same(out, {"inputs": before}, {"inputs": inputs})
         elif any(map(_is_foreign, inside)):
             raise InputError(
@@ -66,7 +66,7 @@ def open_run(
                 value=out,
             )
         else:
-            write_json(out / MANIFEST, {"inputs": inputs, **(facts or {})})
+            write_record(out / MANIFEST, {"inputs": inputs, **(facts or {})})
             text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
             write_text(path, text)  # last: it claims the directory
     except OSError as error:
@@ -91,25 +91,22 @@ def require_writable(folder: RunPath, field: str) -> None:
         raise _unwritable(field, folder, error) from error
 
 
-def seal_manifest(out: RunPath, facts: dict[str, Any]) -> None:
-    """Adds facts to `manifest.json`, and a checksum of the whole."""
-    manifest = {**read_json(out / MANIFEST), **facts}
-    manifest.pop(_CHECKSUM, None)
-    write_json(out / MANIFEST, {**manifest, _CHECKSUM: _checksum(manifest)})
+def add_to_manifest(out: RunPath, facts: dict[str, Any]) -> None:
+    """Adds facts to `manifest.json`."""
+    write_record(out / MANIFEST, {**read_manifest(out), **facts})
 
 
-def read_sealed(out: RunPath) -> dict[str, Any]:
-    """The manifest of a finished run.
+def read_manifest(out: RunPath) -> dict[str, Any]:
+    """The manifest of a run.
 
     Raises:
-        InputError: If it is not as `seal_manifest` wrote it.
+        InputError: If it is missing or damaged.
     """
-    manifest = read_json(out / MANIFEST)
-    is_sealed = isinstance(manifest, dict) and _CHECKSUM in manifest
-    if not is_sealed or manifest.pop(_CHECKSUM) != _checksum(manifest):
+    manifest = read_record(out / MANIFEST)
+    if manifest is None:
         raise InputError(
-            f"{out / MANIFEST}: is damaged, or of another version; choose a new "
-            "directory, or delete this one."
+            f"{out / MANIFEST}: is missing, damaged, or of another version; choose a "
+            "new directory, or delete this one."
         )
     return manifest
 
@@ -211,10 +208,6 @@ def first_difference(
         elif a != b:
             return Difference(f"{prefix}{key}", a, b)
     return None
-
-
-def _checksum(manifest: dict[str, Any]) -> str:
-    return hashlib.sha256(json_text(manifest).encode()).hexdigest()
 
 
 def _unwritable(field: str, folder: RunPath, error: OSError) -> InputError:

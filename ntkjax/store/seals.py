@@ -1,49 +1,50 @@
 """Seals: what the files of a folder are, written last, so that damage shows.
 
-    FOLDER/seal.json    the record: bytes and SHA-256 of every file below, and its own
+    FOLDER/seal.json    the record: bytes and SHA-256 of every file below
 
 A folder without its seal is unfinished. One with it is whole as long as every file of
-the record is there and has its bytes; other files are not asked about. A record may
-also lie elsewhere, in the result of a run for instance (`record_of`, `damage_of`).
+the record is there and has its bytes; other files are not asked about. What the files
+are may also be kept elsewhere, in the manifest of a run for instance (`files_of`,
+`damages`).
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from ntkjax.errors import InputError
-from ntkjax.store.atomic import is_partial, write_json
+from ntkjax.store.atomic import is_partial
 from ntkjax.store.folders import entries_of
+from ntkjax.store.records import read_record, write_record
 from ntkjax.store.run_path import RunPath
 
 
 SEAL = "seal.json"
 
-Record = dict[str, Any]
-"""`files`: `bytes` and `sha256` by name below the folder; `sha256`: that of `files`."""
+Files = dict[str, dict[str, Any]]
+"""`bytes` and `sha256` by name below a folder, with slashes."""
 
 
-def seal(folder: RunPath) -> Record:
+def seal(folder: RunPath) -> Files:
     """Seals what a folder holds now. Cost: reads every file once.
 
     Raises:
         InputError: If the disk is full.
     """
-    return _write(folder, record_of(folder)["files"])
+    return _write(folder, files_of(folder))
 
 
-def add_to_seal(folder: RunPath, record: Record, name: str) -> Record:
-    """Seals one more file, written after the record was. Cost: reads it alone.
+def add_to_seal(folder: RunPath, files: Files, name: str) -> Files:
+    """Seals one more file, written after the others. Cost: reads it alone.
 
     Raises:
         FileNotFoundError: If it is not there.
         InputError: If the disk is full.
     """
-    more = record_of(folder, [name])["files"]
-    return _write(folder, dict(sorted((record["files"] | more).items())))
+    return _write(folder, dict(sorted((files | files_of(folder, [name])).items())))
 
 
 def is_sealed(folder: RunPath) -> bool:
@@ -56,63 +57,66 @@ def damage(folder: RunPath) -> str | None:
 
     Cost: reads every file once, up to the first that is damaged.
     """
-    return damage_of(folder, read_record(folder / SEAL))
+    record = read_record(folder / SEAL)
+    if record is None:
+        return f"{SEAL} is missing or damaged"
+    return next((what for _, what in damages(folder, record["files"])), None)
 
 
-def sealed_record(folder: RunPath) -> Record:
-    """The record in a folder's seal. Cost: reads it alone.
+def sealed_files(folder: RunPath) -> Files:
+    """What a folder's seal says. Cost: reads it alone.
 
     Raises:
         InputError: If it is missing or damaged.
     """
     record = read_record(folder / SEAL)
-    if not _is_record(record):
+    if record is None:
         raise InputError(f"{folder / SEAL}: missing or damaged.")
-    return record
+    return record["files"]
 
 
-def record_of(folder: RunPath, names: Iterable[str] | None = None) -> Record:
-    """The record of files below a folder. Cost: reads each once.
+def files_of(folder: RunPath, names: Iterable[str] | None = None) -> Files:
+    """What files below a folder are. Cost: reads each once.
 
     Args:
         folder: Where they are.
-        names: Their paths from there, with slashes. Default: all but a seal and what
-            a killed writer left.
+        names: Files, and folders for all files in them. Default: all but a seal and
+            what a killed writer left.
 
     Raises:
         FileNotFoundError: If one is not there.
     """
     files = {}
-    for name in sorted(_names_below(folder) if names is None else names):
+    for name in _names_below(folder) if names is None else names:
+        path = folder / name
+        inside = _names_below(path, f"{name}/") if path.is_dir() else [name]
+        for each in inside:
+            found = _look(folder / each)
+            if found is None:
+                raise FileNotFoundError(str(folder / each))
+            files[each] = found
+    return dict(sorted(files.items()))
+
+
+def damages(folder: RunPath, files: Files) -> Iterator[tuple[str, str]]:
+    """Names of files that are not as they were, and what is wrong with each.
+
+    Cost: reads each file once, as it is asked for.
+    """
+    for name, expected in files.items():
         found = _look(folder / name)
         if found is None:
-            raise FileNotFoundError(str(folder / name))
-        files[name] = found
-    return _record(files)
+            yield name, f"{name} is missing"
+        elif found["bytes"] != expected["bytes"]:
+            size = f"{found['bytes']} bytes in place of {expected['bytes']}"
+            yield name, f"{name} has {size}"
+        elif found != expected:
+            yield name, f"{name} has other bytes than were written"
 
 
-def damage_of(folder: RunPath, record: Any) -> str | None:
-    """As `damage`, with the record given; None or anything but a record is damage."""
-    if not _is_record(record):
-        return f"{SEAL} is missing or damaged"
-    for name, expected in record["files"].items():
-        found = _look(folder / name)
-        if found is None:
-            return f"{name} is missing"
-        if found["bytes"] != expected["bytes"]:
-            return f"{name} has {found['bytes']} bytes in place of {expected['bytes']}"
-        if found != expected:
-            return f"{name} has other bytes than were written"
-    return None
-
-
-def read_record(path: RunPath) -> Record | None:
-    """A mapping in JSON; None if it is missing or damaged."""
-    try:
-        record = json.loads(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
+def described(content: bytes) -> dict[str, Any]:
+    """What `files_of` says of a file with this content."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def file_hash(path: RunPath) -> str:
@@ -135,24 +139,9 @@ def config_hash(values: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _record(files: dict[str, Any]) -> Record:
-    return {"files": files, "sha256": config_hash(files)}
-
-
-def _write(folder: RunPath, files: dict[str, Any]) -> Record:
-    record = _record(files)
-    write_json(folder / SEAL, record)
-    return record
-
-
-def _is_record(record: Any) -> TypeGuard[Record]:
-    """Whether it is one, and its own hash says so: a lost line would hide a file."""
-    if not isinstance(record, dict) or not isinstance(record.get("files"), dict):
-        return False
-    try:
-        return config_hash(record["files"]) == record.get("sha256")
-    except ValueError:  # NaN, which no record has
-        return False
+def _write(folder: RunPath, files: Files) -> Files:
+    write_record(folder / SEAL, {"files": files})
+    return files
 
 
 def _names_below(folder: RunPath, prefix: str = "") -> list[str]:

@@ -20,10 +20,10 @@ import numpy as np
 import safetensors.numpy
 
 from ntkjax.errors import InputError, setting
-from ntkjax.store.atomic import full_disk_named, tensor_bytes, write_bytes, write_json
+from ntkjax.store.atomic import full_disk_named, tensor_bytes, write_bytes
 from ntkjax.store.folders import entries_of, make_folder
+from ntkjax.store.records import read_record, write_record
 from ntkjax.store.run_path import RunPath
-from ntkjax.store.seals import read_record
 
 
 NO_PART = (0, 2)
@@ -121,7 +121,7 @@ class ShardedPass:
         with full_disk_named(self.folder):
             make_folder(self.folder)
         write_bytes(self._path(shard, "safetensors"), content)
-        write_json(self._path(shard, "json"), record)
+        write_record(self._path(shard, "json"), record)
 
     def read(self, shard: int) -> dict[str, np.ndarray]:
         """The arrays of a shard, by name.

@@ -58,8 +58,8 @@ def test_from_nothing_to_finished(tmp_path, files):
     manifest = read_json(run.out / "manifest.json")
     assert manifest["command"] == "add"
     assert (manifest["model"], manifest["precision"]) == ("m", "all")
-    assert list(manifest["outputs"]) == [
-        *("run.yaml", "folder/x", "y", "metrics.jsonl", "sum.json")
+    assert sorted(manifest["outputs"]) == [
+        *("folder/x", "metrics.jsonl", "run.yaml", "sum.json", "y")
     ]
     assert '"stage": "load"' in (run.out / "metrics.jsonl").read_text()
     names = {path.name for path in run.out.iterdir()}
@@ -148,7 +148,7 @@ def test_a_run_of_before_hashes_is_refused(tmp_path, files):
     run = the_run(tmp_path, files)
     compute(run)
     (run.out / "manifest.json").write_text('{"inputs": {}}')
-    with pytest.raises(InputError, match="inputs"):
+    with pytest.raises(InputError, match=r"manifest\.json: is missing, damaged"):
         the_run(tmp_path, files).finished()
 
 

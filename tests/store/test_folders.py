@@ -9,6 +9,7 @@ from ntkjax.store.folders import (
     new_folder,
     publish,
     remove_folder,
+    remove_within,
 )
 
 
@@ -126,3 +127,11 @@ def test_half_a_folder_is_not_there(folder, error):
         half()
     # What was there before stays locally; in a bucket it no longer counts as whole.
     assert (folder / "last").exists() == (not str(folder).startswith("gs:"))
+
+
+def test_inner_folders_are_removed_whole(tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("a/x", "a/y", "kept", "z"):
+        (tmp_path / name).write_bytes(b"")
+    remove_within(tmp_path, ["a/x", "z", "absent"])
+    assert names(tmp_path) == ["kept"]

@@ -8,15 +8,15 @@ import yaml
 
 from ntkjax.errors import InputError
 from ntkjax.store.run_directory import (
+    add_to_manifest,
     first_difference,
     hash_files,
     open_run,
     plain_values,
     read_json,
-    read_sealed,
+    read_manifest,
     read_settings,
     require_writable,
-    seal_manifest,
 )
 
 
@@ -64,12 +64,9 @@ def test_an_empty_directory_will_do(tmp_path):
 
 def test_the_manifest_says_more_of_a_new_directory_alone(tmp_path):
     open_run(tmp_path, SETTINGS, INPUTS, {"model": "first"})
-    assert read_json(tmp_path / "manifest.json") == {
-        "inputs": INPUTS,
-        "model": "first",
-    }
+    assert read_manifest(tmp_path) == {"inputs": INPUTS, "model": "first"}
     open_run(tmp_path, SETTINGS, INPUTS, {"model": "second"})
-    assert read_json(tmp_path / "manifest.json")["model"] == "first"
+    assert read_manifest(tmp_path)["model"] == "first"
 
 
 def test_the_same_settings_may_run_again(tmp_path):
@@ -156,21 +153,23 @@ def test_damaged_settings(tmp_path, content):
     assert (tmp_path / "run.yaml").read_bytes() == content
 
 
-def test_a_sealed_manifest(tmp_path):
-    open_run(tmp_path, SETTINGS, INPUTS)
+def test_a_manifest_knows_its_bytes(tmp_path):
     path = tmp_path / "manifest.json"
-    with pytest.raises(InputError, match=r"manifest\.json: is damaged"):
-        read_sealed(tmp_path)  # not yet
+    with pytest.raises(InputError, match=r"manifest\.json: is missing"):
+        read_manifest(tmp_path)
+    open_run(tmp_path, SETTINGS, INPUTS)
+    assert read_manifest(tmp_path) == {"inputs": INPUTS}
     facts = {"versions": {"jax": "1"}, "precision": "float32"}
-    for _ in range(2):  # a run that is computed again seals it again
-        seal_manifest(tmp_path, facts)
-        assert read_sealed(tmp_path) == {"inputs": INPUTS, **facts}
+    for _ in range(2):  # a run that is computed again adds them again
+        add_to_manifest(tmp_path, facts)
+        assert read_manifest(tmp_path) == {"inputs": INPUTS, **facts}
     open_run(tmp_path, SETTINGS, INPUTS)  # still its own
     whole = path.read_text()
     for damaged in (whole.replace("float32", "float16"), "[]", "{}", ""):
         path.write_text(damaged)
-        with pytest.raises(InputError, match=r"manifest\.json: "):
-            read_sealed(tmp_path)
+        for read in (read_manifest, lambda out: open_run(out, SETTINGS, INPUTS)):
+            with pytest.raises(InputError, match=r"manifest\.json: is missing"):
+                read(tmp_path)
 
 
 def test_run_yaml_holds_the_settings_alone(tmp_path):

@@ -1,6 +1,5 @@
 import errno
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,8 @@ import numpy as np
 import pytest
 
 from ntkjax.errors import InputError
-from ntkjax.store.seals import config_hash, read_record
+from ntkjax.store.records import read_record
+from ntkjax.store.seals import config_hash
 from ntkjax.store.shards import (
     NO_PART,
     ShardedPass,
@@ -95,7 +95,8 @@ def test_the_record_says_what_the_arrays_are(sharded):
     sharded.write(1, {"score": score, "votes": np.arange(8, dtype=np.int32)[::2]})
     names = sorted(path.name for path in sharded.folder.iterdir())
     assert names == ["shard-00001.json", "shard-00001.safetensors"]
-    record = json.loads((sharded.folder / names[0]).read_text())
+    record = read_record(sharded.folder / names[0])
+    assert record is not None
     assert len(record.pop("sha256")) == 64
     assert record == {
         "rows": [4, 8],
@@ -265,6 +266,7 @@ def test_a_shard_says_by_itself_whether_it_is_whole(sharded):
     fill(sharded, [1])
     path = sharded.folder / "shard-00001.json"
     record, arrays = read_record(path), path.with_suffix(".safetensors")
+    assert record is not None
     assert whole_content(path, record) == arrays.read_bytes()
     arrays.write_bytes(arrays.read_bytes()[:-1])
     assert whole_content(path, record) is None

@@ -12,11 +12,10 @@ from ntkjax.runs.pinned_model import pinned_model
 from ntkjax.runs.run import ROUNDING
 from ntkjax.settings.devices import DeviceOptions
 from ntkjax.store.run_directory import (
-    MANIFEST,
     SETTINGS,
     first_difference,
     left,
-    read_json,
+    read_manifest,
     read_settings,
 )
 from ntkjax.store.typed_values import typed_fields
@@ -63,7 +62,7 @@ def recorded_run(folder: Path) -> RecordedRun:
             f"{path}: these are not the settings of `ntkjax select`, or those of "
             "another version; expected a run directory of this version."
         )
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_manifest(folder)
     return RecordedRun(folder, settings, manifest["inputs"], manifest["model"])
 
 

@@ -18,7 +18,8 @@ from ntkjax.errors import InputError, setting
 from ntkjax.runs.progress import progress
 from ntkjax.store.atomic import full_disk_named, write_bytes
 from ntkjax.store.folders import new_folder
-from ntkjax.store.seals import SEAL, damage, read_record, sealed_record
+from ntkjax.store.records import read_record
+from ntkjax.store.seals import SEAL, damage, sealed_files
 from ntkjax.store.shards import whole_content
 
 
@@ -115,15 +116,15 @@ def _copy_warm_up(source: Path, target: Path) -> bool:
         return False
     if source != target:
         with new_folder(target, last=SEAL) as beside:  # instead of a damaged one
-            for name in [*sealed_record(source)["files"], SEAL]:
+            for name in [*sealed_files(source), SEAL]:
                 shutil.copyfile(source / name, beside / name)
     return True
 
 
 def _require_one_warm_up(copies: list[Path]) -> None:
     there = [copy for copy in copies if copy.exists() and damage(copy) is None]
-    hashes = [sealed_record(copy)["sha256"] for copy in there]
-    for (first, a), (second, b) in combinations(zip(there, hashes, strict=True), 2):
+    files = [sealed_files(copy) for copy in there]
+    for (first, a), (second, b) in combinations(zip(there, files, strict=True), 2):
         if a != b:
             raise InputError(
                 f"{first} and {second}: the warm-ups of these jobs ended at different "
@@ -137,7 +138,7 @@ def _require_one_content(copies: list[Path]) -> None:
     """Of whole shards; their contents are read only where records differ."""
     records = {copy: read_record(copy) for copy in copies}
     found = {copy: record for copy, record in records.items() if record is not None}
-    if len({str(record.get("sha256")) for record in found.values()}) < 2:
+    if len({record["sha256"] for record in found.values()}) < 2:
         return
     whole = [copy for copy, record in found.items() if whole_content(copy, record)]
     for first, second in combinations(whole, 2):

@@ -40,17 +40,17 @@ from ntkjax.store.folders import (
     remove_folder,
 )
 from ntkjax.store.polling import wait_until
+from ntkjax.store.records import read_record, write_record
 from ntkjax.store.run_directory import combined_hash, plain_values, read_json
 from ntkjax.store.run_path import RunPath, is_remote
 from ntkjax.store.seals import (
     SEAL,
-    Record,
+    Files,
     add_to_seal,
     damage,
     is_sealed,
-    read_record,
     seal,
-    sealed_record,
+    sealed_files,
 )
 from ntkjax.store.shards import NO_PART
 from ntkjax.training.loop import train_adapter
@@ -168,7 +168,7 @@ class _Keeper:
         self._plan, self._steps_each = plan, _steps_between_snapshots(plan)
         self._writes = writes
         if writes:
-            self._record = _kept_before(job, self.found, rounds)
+            self._files = _kept_before(job, self.found, rounds)
 
     def observe(self, state: TrainingState) -> None:
         """Keeps a state where a snapshot is due."""
@@ -177,23 +177,23 @@ class _Keeper:
         if is_due and self._writes:
             name = f"step-{step:07d}.safetensors"
             write_tensors(self.found / name, _snapshot(state, self._steps_each))
-            self._record = add_to_seal(self.found, self._record, name)
+            self._files = add_to_seal(self.found, self._files, name)
 
     def finish(self, history: list[dict[str, Any]]) -> None:
         """Keeps the history, which is all that is missing at the end."""
         write_json(self.found / HISTORY, [_plain(row) for row in history])
-        self._record = add_to_seal(self.found, self._record, HISTORY)
+        self._files = add_to_seal(self.found, self._files, HISTORY)
 
 
-def _kept_before(job: RunPath, found: RunPath, rounds: dict) -> Record:
-    """The record of the snapshots that a killed process left; else an empty one.
+def _kept_before(job: RunPath, found: RunPath, rounds: dict) -> Files:
+    """The seal of the snapshots that a killed process left; else an empty one.
 
     With a damaged snapshot the checkpoints go, too: they are of later steps. So does
     all that was begun with another micro-batch or mesh: scores follow from the bits.
     """
     fault = damage(found)
     if fault is None and read_record(job / ROUNDS) == rounds:
-        return sealed_record(found)
+        return sealed_files(found)
     if (job / "checkpoints").exists():
         why = (
             f"damaged ({fault})" if fault else "begun with another micro-batch or mesh"
@@ -201,7 +201,7 @@ def _kept_before(job: RunPath, found: RunPath, rounds: dict) -> Record:
         announce(f"{found}: {why}; the warm-up begins anew.")
     remove_folder(job)
     make_folder(found)
-    write_json(job / ROUNDS, rounds)
+    write_record(job / ROUNDS, rounds)
     return seal(found)
 
 
@@ -235,7 +235,7 @@ def _read(
     folder: RunPath, betas: tuple[float, float]
 ) -> tuple[tuple[Snapshot, ...], list[dict[str, Any]]]:
     """Snapshots and history of a whole warm-up."""
-    files = sealed_record(folder)["files"]
+    files = sealed_files(folder)
     snapshots = tuple(
         _read_snapshot(folder / name, file["sha256"], betas)
         for name, file in sorted(files.items())
