@@ -1,7 +1,7 @@
 """One process at a time: a lock that a dead process does not hold."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from filelock import FileLock, Timeout
 
@@ -42,4 +42,32 @@ def locked(folder: RunPath, job: str) -> Iterator[None]:
     try:
         yield
     finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def in_turn(path: RunPath, wait: Callable[[], None]) -> Iterator[None]:
+    """One process after the other does the same work, where locks are to be had.
+
+    Args:
+        path: The lock. It goes at the end: who comes then has to see the work is done.
+        wait: Called where another process has it, before this one waits for it.
+    """
+    if is_remote(path):
+        yield
+        return
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        wait()
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
         lock.release()

@@ -12,7 +12,9 @@ Until then the snapshots are kept beside the checkpoints of the training, each s
 before the checkpoint of its step: a training that goes on never misses one.
 """
 
-from collections.abc import Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -42,6 +44,7 @@ from ntkjax.store.folders import (
 from ntkjax.store.polling import wait_until
 from ntkjax.store.records import read_record, write_record
 from ntkjax.store.run_directory import combined_hash, plain_values, read_json
+from ntkjax.store.run_lock import in_turn
 from ntkjax.store.run_path import RunPath, is_remote
 from ntkjax.store.seals import (
     SEAL,
@@ -53,7 +56,7 @@ from ntkjax.store.seals import (
     sealed_files,
 )
 from ntkjax.store.shards import NO_PART
-from ntkjax.training.loop import train_adapter
+from ntkjax.training.loop import TrainedAdapter, train_adapter
 from ntkjax.training.plan import Plan
 from ntkjax.training.settings import TrainingSettings
 from ntkjax.training.state import TrainingState
@@ -98,6 +101,7 @@ def warm_up(
         "seed": seed,
     }
     folder, _ = stages.path("warmup", decides)
+    is_there = functools.partial(is_sealed, folder)
     part, parts = stages.part
     job = folder.with_name(f"{folder.name}.{stages.run}-{part}-of-{parts}")
     looks = processes.is_first()
@@ -105,34 +109,43 @@ def warm_up(
     if stages.part == NO_PART and not is_whole:
         raise Unfinished(WARM_UP, [0], 1)
     if stages.team is not None and part > 1:
-        wait_until(lambda: is_sealed(folder))  # the first part trains
-    if not stages.finds(lambda: is_sealed(folder)):
+        wait_until(is_there)  # the first part trains
+    if not stages.finds(is_there):
         plan = Plan([examples], settings, seed, None)
         rounds = {"micro_batch": settings.micro_batch, "mesh": dict(mesh.shape)}
-        keeper = _Keeper(job, plan, stages.writes, rounds)
-        with progress(WARM_UP, plan.num_steps, "steps") as advance:
-            trained = train_adapter(
-                model,
-                theta,
-                [examples],
-                settings,
-                seed=seed,
-                max_length=max_length,
-                mesh=mesh,
-                checkpoints=job / "checkpoints",
-                advance=advance,
-                observe=keeper.observe,
-                say=announce,
-            )
-        if stages.writes:
-            keeper.finish(trained.history)
-            publish(keeper.found, folder, last=SEAL)
-    wait_until(lambda: is_sealed(folder))
+        train = functools.partial(
+            *(train_adapter, model, theta, [examples], settings),
+            seed=seed,
+            max_length=max_length,
+            mesh=mesh,
+            checkpoints=job / "checkpoints",
+            say=announce,
+        )
+        with _in_turn(folder, stages):
+            if not stages.finds(is_there):
+                _compute(_Keeper(job, plan, stages.writes, rounds), train, folder)
+    wait_until(is_there)
     if not (looks and is_whole):
         _require_whole(folder)
     if stages.writes:
         remove_folder(job)  # also what a kill before this left
     return _read(folder, (settings.beta1, settings.beta2))
+
+
+def _in_turn(
+    folder: RunPath, stages: Stages
+) -> contextlib.AbstractContextManager[None]:
+    """Runs with the same warm-up wait for the first one; the processes of a team go on.
+
+    Neither do those of other hosts or in a bucket wait, where the lock is not seen.
+    """
+    if stages.team is not None:
+        return contextlib.nullcontext()
+
+    def wait() -> None:
+        announce(f"{folder}: another process computes this warm-up; waiting for it.")
+
+    return in_turn(folder.with_name(f".{folder.name}.lock"), wait)
 
 
 def _is_whole(folder: RunPath, stages: Stages) -> bool:
@@ -156,25 +169,38 @@ def _require_whole(folder: RunPath) -> None:
         raise InputError(f"{folder}: damaged ({fault}); run the same command again.")
 
 
+def _compute(
+    keeper: "_Keeper", train: Callable[..., TrainedAdapter], folder: RunPath
+) -> None:
+    """Trains and publishes; all processes of a team train, and one of them writes."""
+    with progress(WARM_UP, keeper.plan.num_steps, "steps") as advance:
+        trained = train(advance=advance, observe=keeper.observe)
+    if keeper.writes:
+        keeper.finish(trained.history)
+        publish(keeper.found, folder, last=SEAL)
+
+
 class _Keeper:
     """Keeps the snapshots of a training that may be killed and go on.
 
     Attributes:
         found: The folder of the snapshots, always sealed.
+        plan: Of the training.
+        writes: Whether this process keeps them.
     """
 
     def __init__(self, job: RunPath, plan: Plan, writes: bool, rounds: dict):
         self.found = job / "found"
-        self._plan, self._steps_each = plan, _steps_between_snapshots(plan)
-        self._writes = writes
+        self.plan, self._steps_each = plan, _steps_between_snapshots(plan)
+        self.writes = writes
         if writes:
             self._files = _kept_before(job, self.found, rounds)
 
     def observe(self, state: TrainingState) -> None:
         """Keeps a state where a snapshot is due."""
         step = state.step
-        is_due = step % self._steps_each == 0 or step == self._plan.num_steps
-        if is_due and self._writes:
+        is_due = step % self._steps_each == 0 or step == self.plan.num_steps
+        if is_due and self.writes:
             name = f"step-{step:07d}.safetensors"
             write_tensors(self.found / name, _snapshot(state, self._steps_each))
             self._files = add_to_seal(self.found, self._files, name)

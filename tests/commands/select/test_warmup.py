@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -223,22 +225,42 @@ def test_the_first_of_two_jobs_publishes(warm, tmp_path, monkeypatch):
     assert len(list((tmp_path / "mine").iterdir())) == 1
 
 
-def test_two_runs_side_by_side_leave_each_other_alone(warm, tmp_path, monkeypatch):
-    """The second begins and ends while the first one is about to publish."""
-    publish, nested = warmup.publish, []
+def test_another_run_waits_for_the_same_warm_up(warm, tmp_path, monkeypatch, capfd):
+    """The second begins while the first one is about to publish, and trains nothing."""
+    publish, train, trained, second = warmup.publish, warmup.train_adapter, [], []
+    pool = ThreadPoolExecutor(1)
 
     def second_first(found, folder, last):
-        if not nested:
-            nested.append(True)
-            nested.append(warm(tmp_path, run="other"))
+        monkeypatch.setattr(warmup, "publish", publish)
+        second.append(pool.submit(warm, tmp_path, run="other"))
+        while "another process computes this warm-up" not in capfd.readouterr().err:
+            time.sleep(0.01)
         publish(found, folder, last)
 
+    def counted(*arguments, **named):
+        trained.append(1)
+        return train(*arguments, **named)
+
     monkeypatch.setattr(warmup, "publish", second_first)
+    monkeypatch.setattr(warmup, "train_adapter", counted)
     snapshots, history = warm(tmp_path)
-    theirs, their_history = nested[1]
+    theirs, their_history = second[0].result()
     assert [s.identity for s in snapshots] == [s.identity for s in theirs]
     assert history == their_history
+    assert trained == [1]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_run_that_fails_lets_the_next_one_train(warm, tmp_path, monkeypatch):
+    def fail(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(warmup, "train_adapter", fail)
+        with pytest.raises(KeyboardInterrupt):
+            warm(tmp_path)
+    snapshots, _ = warm(tmp_path, run="other")
+    assert len(snapshots) == 3
 
 
 def test_no_warm_up_is_the_start(prepared):
