@@ -10,19 +10,12 @@ import os
 import subprocess
 import sys
 import threading
-from typing import Any
 
 import pytest
 
 from ntkjax.cli.main import main
-from ntkjax.commands.evaluate.run import run_evaluate
-from ntkjax.commands.evaluate.settings import EvaluateSettings
-from ntkjax.commands.fidelity.run import run_fidelity
-from ntkjax.commands.fidelity.settings import FidelitySettings
 from ntkjax.commands.select.run import run_select
 from ntkjax.commands.train import run as train_module
-from ntkjax.commands.train.run import run_train
-from ntkjax.commands.train.settings import TrainSettings
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
@@ -30,18 +23,11 @@ from ntkjax.store.shards import ShardedPass
 from ntkjax.training.checkpoints import Checkpoints
 from ntkjax.training.settings import TrainingSettings
 from tests.commands.select.problem import flags_of, settings_of, write_problem
+from tests.commands.small_runs import RESULTS, TRAINING, contents, start
 from tests.commands.world import build_world
 
 
-TRAINING = TrainingSettings(steps=6, batch_size=4, learning_rate=0.03)
-BY_A_CLOCK = {"seconds", "stages"}
 RUNS = ("select", "select all weights", "train", "train all weights")
-RESULTS = {
-    "select": "selection.json",
-    "train": "train.json",
-    "fidelity": "fidelity.json",
-    "evaluate": "evaluation.json",
-}
 
 
 @pytest.fixture(scope="module")
@@ -49,36 +35,6 @@ def world(tmp_path_factory):
     world = build_world(tmp_path_factory.mktemp("world"))
     write_problem(world)
     return world
-
-
-def start(world, name: str, out) -> Any:
-    """Runs a command in a directory, local or in a bucket; its result."""
-    if name.startswith("select"):
-        changes = {"warmup": "target", "training": TRAINING}
-        if name != "select":
-            changes |= {"parameters": "full", "adapter": None, "method": "less"}
-        return run_select(settings_of(world, out=out, **changes)).result
-    if name.startswith("train"):
-        return run_train(train_settings(world, out, name != "train")).result
-    if name == "fidelity":
-        settings = FidelitySettings(**world.settings(out=out))
-        return run_fidelity(settings).result
-    data = (world.queries,)
-    settings = EvaluateSettings(str(world.model), data, out, max_length=24)
-    return run_evaluate(settings).result
-
-
-def train_settings(world, out, full: bool) -> TrainSettings:
-    return TrainSettings(
-        model=str(world.model),
-        data=(world.queries, world.candidates),
-        out=out,
-        validation_share=0.2,
-        max_length=24,
-        save_every=2,
-        parameters="full" if full else "lora",
-        training=TRAINING,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -95,41 +51,14 @@ def local(world):
     return local
 
 
-def contents(out) -> dict[str, object]:
-    """What must be equal, by name; checkpoints are orbax's own."""
-    found = {}
-    for path in sorted(out.rglob("*")):
-        name = path.relative_to(out).as_posix()
-        is_lock = name.startswith(".run-")  # of local folders only
-        if path.is_dir() or is_lock or name.startswith("checkpoints/"):
-            continue
-        found[name] = path.read_bytes()
-        if path.suffix == ".json":
-            found[name] = without_times(json.loads(found[name]))
-            if name == "manifest.json":  # it has hashes of files with times
-                found[name]["outputs"] = sorted(found[name].get("outputs", ()))
-                del found[name]["checksum"]
-        elif name in ("report.html", "metrics.jsonl") and b"seconds" in found[name]:
-            found[name] = "there, with times"
-    return found
-
-
-def without_times(value):
-    if isinstance(value, dict):
-        return {
-            k: without_times(inner) for k, inner in value.items() if k not in BY_A_CLOCK
-        }
-    return value
-
-
 @pytest.mark.parametrize("name", [*RUNS, "fidelity", "evaluate"])
 def test_the_files_are_those_of_a_local_run(world, local, bucket, tmp_path, name):
-    result = start(world, name, bucket.path("runs/one"))
+    result = start(world, name, bucket.path("runs/one")).result
     expected = contents(local(name))
     assert RESULTS[name.split()[0]] in expected
     assert contents(bucket.save("runs/one", tmp_path)) == expected
     before = dict(bucket.objects)
-    again = start(world, name, bucket.path("runs/one"))
+    again = start(world, name, bucket.path("runs/one")).result
     assert again == result  # it is read again
     assert bucket.objects == before
 
