@@ -1,1 +1,1 @@
-"""Text files to examples to batches; pools on disk, the small world."""
+"""Text files to examples to batches: formats, chat, pools on disk, near-duplicates."""

@@ -1,1 +1,1 @@
-"""What a model can do: likelihoods, choices, greedy answers."""
+"""What a model can do: likelihoods, choices, greedy answers, and their intervals."""

@@ -1,1 +1,1 @@
-"""One program over many examples: batches, embeddings, sums, products, sketches."""
+"""One program over many examples: embeddings, sums, products, sketches, likelihoods."""

@@ -1,1 +1,1 @@
-"""What every run has: a directory, a model, a mesh, progress, its environment."""
+"""What every run has: its protocol, a model, a mesh, progress, its environment."""
