@@ -28,7 +28,11 @@ from ntkjax.store.results import result_from
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "methods.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "methods.md",
+    ROOT / "docs" / "architecture.md",
+)
 _MARK = re.compile(
     r"<!-- table: (?P<name>[^>]*?) -->\n.*?<!-- end of table -->\n", re.DOTALL
 )

@@ -9,34 +9,9 @@ import statistics
 import subprocess
 import sys
 
+from docs.rooms import FILES, LAYERS, PACKAGE, ROOT, imports_of, name_of
 
-ROOT = pathlib.Path(__file__).parents[1]
-PACKAGE = ROOT / "ntkjax"
-FILES = sorted(p for p in PACKAGE.rglob("*.py") if not p.name.startswith("__"))
 
-# A file may import its own folder and anything on a line above its own line.
-LAYERS = (
-    ("notation", "errors"),
-    ("math",),
-    ("store",),
-    ("devices",),
-    ("data",),
-    ("models",),
-    ("checkpoints",),
-    ("outputs",),
-    ("gradients",),
-    ("kernels",),
-    ("passes",),
-    ("training",),
-    ("fidelity",),
-    ("evaluation",),
-    ("selection",),
-    ("reports",),
-    ("settings",),
-    ("runs",),
-    ("commands",),
-    ("cli",),
-)
 RANK = {folder: rank for rank, row in enumerate(LAYERS) for folder in row}
 
 # Rooms of commands that a command may enter.
@@ -47,24 +22,6 @@ GUESTS = {
     "demo": {"select", "train", "evaluate", "fidelity"},
 }
 PRIVATE = re.compile(r"jax\._src|jax\.core|jax\.pmap|allow_pickle=True|pickle\.load")
-
-
-def imports_of(path: pathlib.Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: write absolute imports"
-            names.add(str(node.module))
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith("ntkjax.")}
-
-
-def name_of(path: pathlib.Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
-
-
 IMPORTS = {name_of(path): imports_of(path) for path in FILES}
 
 

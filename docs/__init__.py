@@ -1,0 +1,1 @@
+"""Pages about the package, and the script that draws what follows from its code."""
