@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from benchmarks.readme import PAGES, rewritten
+from benchmarks.readme import PAGES, ROOT, rewritten
 from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
 from ntkjax.cli.main import COMMANDS, main
 from ntkjax.data.world import make_world, write_world
@@ -123,7 +123,9 @@ def test_tables_are_those_of_the_results_files(path):
     assert rewritten(text) == text
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name
+)
 def test_links_point_to_files(path):
     text = path.read_text(encoding="utf-8")
     for target, _, section in re.findall(r"\]\(([^)#:]*)(#([^)]*))?\)", text):
