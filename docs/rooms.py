@@ -23,6 +23,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if not p.name.startswith("__"))
 # A file may import its own folder and anything on a line above its own line.
 LAYERS = (
     ("notation", "errors"),
+    ("rules",),
     ("math",),
     ("store",),
     ("devices",),

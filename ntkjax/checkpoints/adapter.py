@@ -15,7 +15,7 @@ from jaxtyping import Array
 from ntkjax.checkpoints.checkpoint import open_safetensors, require_finite
 from ntkjax.errors import InputError
 from ntkjax.models.language_model import LanguageModel
-from ntkjax.models.lora import LoraSettings, check_settings, matched_modules
+from ntkjax.models.lora import LoraSettings, check_lora, matched_modules
 from ntkjax.store.atomic import write_json, write_tensors
 from ntkjax.store.folders import make_folder
 from ntkjax.store.run_path import RunPath
@@ -95,7 +95,7 @@ def read_adapter_settings(folder: Path) -> LoraSettings:
             raise InputError(f"{path}: key {key!r} must be {wanted}, got {value!r}.")
     settings = LoraSettings(rank, float(alpha), tuple(sorted(names)), rslora)
     try:
-        check_settings(settings)
+        check_lora(settings)
     except InputError as error:  # the file's fault, not a setting's
         raise InputError(f"{path}: {error}") from error
     return settings

@@ -226,23 +226,25 @@ def _join_others(name: str, settings: Any) -> None:
     devices = getattr(settings, "devices", None)
     if devices is None or name in ("plan", "doctor"):  # the doctor joins by itself
         return
-    from ntkjax.settings.devices import check_device_options, meeting_of
+    from ntkjax.settings.devices import meeting_of
 
-    check_device_options(devices)
     meeting = meeting_of(devices)
     if meeting is None:
         return
-    import importlib.metadata
+    from importlib import metadata
 
     from ntkjax.devices import processes
     from ntkjax.store.bucket import require_reachable
     from ntkjax.store.run_directory import NOTES
 
+    # Before the others are waited for: what is wrong here is wrong in all of them.
+    rules = importlib.import_module(f"ntkjax.commands.{name}.settings")
+    getattr(rules, f"check_{name}_settings")(settings)
     require_reachable(settings.out, "out")
     processes.join(meeting, settings.out / NOTES)
     if not processes.is_first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  one speaks for all
-    versions = {n: importlib.metadata.version(n) for n in ("ntkjax", "jax", "jaxlib")}
+    versions = {n: metadata.version(n) for n in ("ntkjax", "jax", "jaxlib")}
     own = dataclasses.asdict(settings)
     own["devices"].pop("process_id")
     processes.require_same({**own, "versions": versions})

@@ -101,16 +101,14 @@ def choose(
 
     Args:
         examples: What to choose from.
-        num: How many.
+        num: How many, at least 1.
         seed: Of the shuffle.
         shuffle: False keeps the order of the files.
         field: The setting that `num` is, for messages.
 
     Raises:
-        InputError: If `num` is below 1 or above the number of examples.
+        InputError: If there are not that many.
     """
-    if num < 1:
-        raise InputError("expected at least 1.", field=field, value=num)
     if num > len(examples):
         files = dict.fromkeys(e.location.rpartition(":")[0] for e in examples)
         noun = "example" if len(examples) == 1 else "examples"

@@ -12,7 +12,6 @@ chat: what the tokenizer's own template makes of the turns; see
 """
 
 import dataclasses
-import datetime
 
 from ntkjax.data.examples import Example
 from ntkjax.errors import InputError, setting
@@ -56,25 +55,6 @@ class Rendered:
     text: str
     spans: tuple[tuple[int, int], ...]
     is_framed: bool = False
-
-
-def check_template_options(options: TemplateOptions) -> None:
-    """Raises `InputError` for a value that no run can have."""
-    for field, known in (("template", TEMPLATES), ("train_on", TRAIN_ON)):
-        value = getattr(options, field)
-        if value not in known:
-            expected = f"{', '.join(known[:-1])} or {known[-1]}"
-            raise InputError(f"expected {expected}.", field=field, value=value)
-    try:
-        date = datetime.date.fromisoformat(options.date)
-    except ValueError:
-        date = None
-    if date is None or date.isoformat() != options.date:
-        raise InputError(
-            f"expected a date as YYYY-MM-DD, such as {TemplateOptions.date}.",
-            field="template_date",
-            value=options.date,
-        )
 
 
 def is_chat(example: Example, options: TemplateOptions) -> bool:

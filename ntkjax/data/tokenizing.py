@@ -80,8 +80,6 @@ def tokenize(
         InputError: If an example does not fit the template, if it has a token that the
             model does not know, or if no target token is left of it.
     """
-    if max_length < 1:
-        raise InputError("expected at least 1.", field="max_length", value=max_length)
 
     def render(example: Example) -> Rendered:
         if is_chat(example, template):

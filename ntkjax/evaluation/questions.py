@@ -12,7 +12,6 @@ from ntkjax.data.examples import Example
 from ntkjax.data.templates import DEFAULT_TEMPLATE, TemplateOptions
 from ntkjax.data.tokenizer import Tokenizer
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.errors import InputError, setting
 from ntkjax.evaluation.choices import choice_texts
 
 
@@ -86,7 +85,7 @@ def prepare_questions(
         folder: The model's folder: its tokenizer and config are read, no weights.
         max_length: Longest text in tokens; longer ones are cut.
         max_new_tokens: Longest generated answer; None to generate none. Prompt and
-            answer fit into `max_length` together.
+            answer fit into `max_length` together, so it is below that.
         template: How the examples become text.
 
     Raises:
@@ -110,13 +109,6 @@ def _prompts(
 ) -> Prompts | None:
     if max_new_tokens is None:
         return None
-    if not 1 <= max_new_tokens < encode.max_length:
-        raise InputError(
-            f"expected 1 to {encode.max_length - 1}, below {setting('max_length')}, so "
-            "that the prompt has room.",
-            field="max_new_tokens",
-            value=max_new_tokens,
-        )
     room = encode.max_length - max_new_tokens
     rows = [row for row, e in enumerate(examples) if e.prompt is not None]
     chosen = [examples[row] for row in rows]

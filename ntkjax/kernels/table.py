@@ -1,6 +1,7 @@
 """Kernels by name, such as `exact`, `spectral_4` or `centered_deflated_4_12`."""
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from ntkjax.kernels.exact import (
 )
 from ntkjax.kernels.probe_kernel import ProbeKernel
 from ntkjax.kernels.random_signs import random_probes, random_signs
-from ntkjax.kernels.readout import AnyReadout, Readout
+from ntkjax.kernels.readout import AnyReadout, Readout, UnreadReadout
 from ntkjax.kernels.spectral import spectral, spectral_probes
 from ntkjax.kernels.summed import summed, summed_probes
 
@@ -118,6 +119,23 @@ def num_probes(name: str, readout: AnyReadout) -> int:
     return kernel.probes(readout.centered if is_centered else readout, *numbers)
 
 
+def check_kernel(name: str, field: str) -> None:
+    """Refuses a name that is that of no kernel, or of one that no model can have.
+
+    Args:
+        name: Of the kernel.
+        field: The setting that it is, for messages.
+
+    Raises:
+        InputError: If it is.
+    """
+    largest = UnreadReadout(sys.maxsize, sys.maxsize, obstacle=None)
+    try:
+        num_probes(name, largest)
+    except InputError as error:
+        raise InputError(error.message, field=field, value=name) from error
+
+
 def _parsed(name: str) -> tuple[Kernel, bool, list[int]]:
     """Row, whether the readout is to be centered, and the numbers of the name."""
     if name == "centered_exact":
@@ -137,4 +155,6 @@ def _parsed(name: str) -> tuple[Kernel, bool, list[int]]:
             f"no kernel {name!r}; there are {known}, and centered_ before "
             "any of them but summed."
         )
+    if any(int(number) < 1 for number in numbers):
+        raise InputError(f"expected numbers of at least 1 in {name}.")
     return kernel, name != plain, [int(number) for number in numbers]

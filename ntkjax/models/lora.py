@@ -12,10 +12,10 @@ A is drawn uniformly from ±1/√in, B is zero: at the start the model is unchan
 matrices; the names are those of the Hugging Face modules.
 """
 
-import math
 import re
 import zlib
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxtyping import Array
 from ntkjax.errors import InputError
 from ntkjax.models.decoder import CausalLM
 from ntkjax.models.modules import Linear
+from ntkjax.rules import ABOVE_ZERO, COUNT, Rule, check
 
 
 LAYER_MATRICES = (
@@ -61,23 +62,42 @@ class LoraSettings:
         return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
 
 
-def check_settings(settings: LoraSettings) -> None:
-    """Raises `InputError` for a rank below 1, an α that is not positive, no targets."""
-    if settings.rank < 1:
-        raise InputError("expected at least 1.", field="lora.rank", value=settings.rank)
-    if not 0 < settings.alpha < math.inf:
-        raise InputError(
-            "expected a number above zero.", field="lora.alpha", value=settings.alpha
-        )
-    if not settings.targets:
-        raise InputError("expected at least one module.", field="lora.targets")
+@runtime_checkable
+class LoraValues(Protocol):
+    """What `LoraSettings` and flags have in common; None where a flag is not given."""
+
+    @property
+    def rank(self) -> int | None: ...
+    @property
+    def alpha(self) -> float | None: ...
+    @property
+    def targets(self) -> tuple[str, ...] | None: ...
+
+
+_RULES = {
+    "rank": COUNT,
+    "alpha": ABOVE_ZERO,
+    "targets": Rule(bool, "at least one module"),
+}
+
+
+def check_lora(settings: LoraValues) -> None:
+    """Raises `InputError` for a value that no adapter can have, whatever the model."""
+    check(settings, _RULES, "lora.")
+    for target in settings.targets or ():
+        try:
+            re.compile(target)
+        except re.error as error:
+            raise InputError(
+                f"{target!r} is no regular expression: {error}.", field="lora.targets"
+            ) from error
 
 
 def matched_modules(names: list[str], targets: tuple[str, ...]) -> list[str]:
     """The module names, in order, that any target matches.
 
     Raises:
-        InputError: If a target matches nothing or is no regular expression.
+        InputError: If a target matches nothing.
     """
     hits: dict[str, set[str]] = {}
     for target in targets:
@@ -96,7 +116,7 @@ def matched_modules(names: list[str], targets: tuple[str, ...]) -> list[str]:
 
 def add_lora(model: CausalLM, settings: LoraSettings) -> None:
     """Puts zero-valued A and B into every target of `model`, in place."""
-    check_settings(settings)
+    check_lora(settings)
     linears = linear_modules(model)
     for name in matched_modules(list(linears), settings.targets):
         linear = linears[name]
@@ -136,9 +156,4 @@ def initial_theta(shapes: dict[str, tuple[int, ...]], key: Array) -> dict[str, A
 def _matches(name: str, target: str) -> bool:
     if name == target or name.endswith("." + target):
         return True
-    try:
-        return re.fullmatch(target, name) is not None
-    except re.error as error:
-        raise InputError(
-            f"{target!r} is no regular expression: {error}.", field="lora.targets"
-        ) from error
+    return re.fullmatch(target, name) is not None

@@ -34,14 +34,6 @@ DTYPES = {
 """Types of frozen weights and activations; the last is the one in the files."""
 
 
-def check_dtype(dtype: str) -> None:
-    """Raises `InputError` for a type that frozen weights cannot have."""
-    if dtype not in DTYPES:
-        raise InputError(
-            f"expected one of {', '.join(DTYPES)}.", field="dtype", value=dtype
-        )
-
-
 PARAMETERS = ("lora", "full")
 """What θ is: an adapter, or all weights."""
 
@@ -129,7 +121,6 @@ def prepare(
 
     `apart` is whether processes work on rows of their own (`open_mesh`).
     """
-    check_dtype(dtype)
     frozen = np.dtype(DTYPES[dtype] or stored_dtype(folder))
     # Without LoRA θ is float32 as the files have it, whatever the activations are.
     loaded = np.dtype(jnp.float32) if lora is None else frozen

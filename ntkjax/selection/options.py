@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ntkjax.errors import InputError, setting
 from ntkjax.math.sketches import SKETCHES
+from ntkjax.rules import COUNT, SHARE, Rule, check, one_of
 
 
 LESS_GRADIENTS = ("adam", "sgd", "sign")
@@ -154,44 +155,47 @@ class MethodOptions:
     mask: MaskOptions = field(default_factory=MaskOptions)
 
 
+_WEIGHT = Rule(lambda value: 0 <= value <= 1e30, "a finite number, at least 0")
+_SIZE = Rule(lambda value: 1 <= value <= 2**31, COUNT.expected)
+_RULES = {
+    "sketch": {"size": _SIZE, "kind": one_of(SKETCHES)},
+    "less": {"gradient": one_of(LESS_GRADIENTS)},
+    "fisher": {"examples": _SIZE, "damping": _WEIGHT},
+    "dsir": {"buckets": _SIZE},
+    "dualsft": {
+        "lambda_new": _WEIGHT,
+        "lambda_prior": _WEIGHT,
+        "temperature": Rule(lambda value: 1e-3 <= value <= 1e3, "0.001 to 1000"),
+        "confidence": one_of(CONFIDENCES),
+        "anchors": _SIZE,
+        "curvature": one_of(CURVATURES),
+        "kappa": _WEIGHT,
+        "order": one_of(ORDERS),
+        "rounds": Rule(lambda value: 0 <= value <= 1000, "0 to 1000"),
+    },
+}
+_MASK_RULES = {
+    "share": SHARE,
+    "budget": COUNT,
+    "granularity": one_of(GRANULARITIES),
+    "sign": one_of(SIGNS),
+}
+
+
 def check_method_options(options: MethodOptions) -> None:
     """Raises `InputError` for a value that no run can have."""
-    for group, names in _CHOICES.items():
-        for name, known in names.items():
-            value = getattr(getattr(options, group), name)
-            if value not in known:
-                raise InputError(
-                    f"expected one of {', '.join(known)}.",
-                    field=f"{group}.{name}",
-                    value=value,
-                )
-    for group, names in _RANGES.items():
-        for name, (lowest, highest, expected) in names.items():
-            value = getattr(getattr(options, group), name)
-            if value is not None and not lowest <= value <= highest:
-                raise InputError(
-                    f"expected {expected}.", field=f"{group}.{name}", value=value
-                )
+    for group, rules in _RULES.items():
+        check(getattr(options, group), rules, f"{group}.")
     check_mask_options(options.mask)
 
 
 def check_mask_options(mask: MaskOptions) -> None:
     """Raises `InputError` for a mask that cannot be."""
-
-    def require(right: bool, name: str, expected: str) -> None:
-        if not right:
-            value = getattr(mask, name)
-            raise InputError(f"expected {expected}.", field=f"mask.{name}", value=value)
-
     if mask.share is not None and mask.budget is not None:
         raise InputError(
             f"{setting('mask.share')} and {setting('mask.budget')}: give one of them."
         )
-    share, budget = mask.share, mask.budget
-    require(share is None or 0 < share <= 1, "share", "above 0, at most 1")
-    require(budget is None or budget >= 1, "budget", "at least 1")
-    for name, known in (("granularity", GRANULARITIES), ("sign", SIGNS)):
-        require(getattr(mask, name) in known, name, f"one of {', '.join(known)}")
+    check(mask, _MASK_RULES, "mask.")
     quotas = mask.layer_quota, mask.module_quota
     if min(quotas) < 0 or not sum(quotas) <= 1:
         raise InputError(
@@ -205,30 +209,3 @@ def check_mask_options(mask: MaskOptions) -> None:
             f"expected {setting('mask.granularity')} element, not {mask.granularity}.",
             field=f"mask.{kind}_quota",
         )
-
-
-_CHOICES = {
-    "sketch": {"kind": tuple(SKETCHES)},
-    "less": {"gradient": LESS_GRADIENTS},
-    "dualsft": {
-        "confidence": CONFIDENCES,
-        "curvature": CURVATURES,
-        "order": ORDERS,
-    },
-}
-_MOST = 2**31
-_FINITE = (0, 1e30, "a finite number, at least 0")
-_COUNT = (1, _MOST, "at least 1")
-_RANGES = {
-    "sketch": {"size": _COUNT},
-    "fisher": {"examples": _COUNT, "damping": (0, 1e30, _FINITE[2])},
-    "dsir": {"buckets": _COUNT},
-    "dualsft": {
-        "lambda_new": _FINITE,
-        "lambda_prior": _FINITE,
-        "temperature": (1e-3, 1e3, "0.001 to 1000"),
-        "anchors": _COUNT,
-        "kappa": _FINITE,
-        "rounds": (0, 1000, "0 to 1000"),
-    },
-}

@@ -135,6 +135,21 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What settings alone say of a problem, before any file is opened.
+
+    Attributes:
+        options: Of all methods.
+        is_lora: Whether θ is an adapter; else it is all weights.
+        has_moments: Whether a warm-up will give Adam's moments.
+    """
+
+    options: MethodOptions
+    is_lora: bool
+    has_moments: bool
+
+
+@dataclass(frozen=True)
 class Outline:
     """What is known of a problem before any weight is read.
 
@@ -145,14 +160,12 @@ class Outline:
         lora: Where θ sits; None if θ is all weights.
         vocab_size: Rows of the head that stand for tokens; padded ones come after.
         options: Of all methods.
-        has_moments: Whether a warm-up will give Adam's moments.
     """
 
     config: DecoderConfig
     lora: LoraSettings | None
     vocab_size: int
     options: MethodOptions
-    has_moments: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,10 +210,8 @@ class Problem:
     @property
     def outline(self) -> Outline:
         """What was known of it before."""
-        model, has_moments = self.model, self.snapshot.second_moment is not None
-        return Outline(
-            model.config, model.lora, self.vocab_size, self.options, has_moments
-        )
+        model = self.model
+        return Outline(model.config, model.lora, self.vocab_size, self.options)
 
     def limited_to(self, rows: Sequence[int]) -> "Problem":
         """The same problem with some of the target examples."""

@@ -49,13 +49,11 @@ def num_within_tokens(tokens: Int[np.ndarray, " m"], budget: int) -> int:
 
 
 def check_budget(budget: int, available: int) -> None:
-    """Refuses a budget that cannot be met, before any work is done.
+    """Refuses a budget that cannot be met.
 
     Raises:
-        InputError: If `budget` is not in 1, …, `available`.
+        InputError: If there are fewer to choose from.
     """
-    if budget < 1:
-        raise InputError("expected at least 1.", field="budget", value=budget)
     if budget > available:
         raise InputError(
             f"there are only {available} examples to choose from; choose at most "

@@ -3,6 +3,7 @@
 They decide no number beyond its last bits, and are no part of what a run is.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,6 +13,7 @@ import tyro
 from ntkjax.devices.mesh import parse_mesh
 from ntkjax.devices.processes import Meeting, in_cluster
 from ntkjax.errors import InputError, setting
+from ntkjax.rules import COUNT, Rule, check, one_of
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,20 @@ Devices = Annotated[DeviceOptions, tyro.conf.OmitArgPrefixes]
 """The type of the field `devices` of a command's settings; its flags have no prefix."""
 
 
+_SECONDS = Rule(lambda value: value >= 1, "at least 1 second")
+_RULES = {
+    "memory_per_device": Rule(lambda value: 0 < value < math.inf, "GiB above 0"),
+    "distributed": one_of(("auto", "off")),
+    "num_processes": COUNT,
+    "initialization_timeout": _SECONDS,
+    "heartbeat_timeout": _SECONDS,
+}
+
+
 def check_device_options(options: DeviceOptions) -> None:
     """Raises `InputError` for a value that no run can have."""
     parse_mesh(options.mesh)
-    memory = options.memory_per_device
-    if memory is not None and not 0 < memory < float("inf"):
-        raise InputError(
-            "expected GiB above 0.", field="memory_per_device", value=memory
-        )
-    if options.distributed not in ("auto", "off"):
-        raise InputError(
-            "expected auto or off.", field="distributed", value=options.distributed
-        )
-    for name in ("initialization_timeout", "heartbeat_timeout"):
-        seconds = getattr(options, name)
-        if seconds < 1:
-            raise InputError("expected at least 1 second.", field=name, value=seconds)
+    check(options, _RULES)
     _check_meeting(options)
 
 

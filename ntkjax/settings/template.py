@@ -1,8 +1,15 @@
-"""The settings of templates that all commands with data share."""
+"""The settings that all commands with data share: how long texts are, and how made."""
 
+import datetime
 from typing import Protocol, runtime_checkable
 
-from ntkjax.data.templates import TemplateOptions, check_template_options
+from ntkjax.data.templates import (
+    DEFAULT_TEMPLATE,
+    TEMPLATES,
+    TRAIN_ON,
+    TemplateOptions,
+)
+from ntkjax.rules import COUNT, Rule, one_of
 
 
 @runtime_checkable
@@ -22,6 +29,19 @@ def template_options(settings: TemplateSettings) -> TemplateOptions:
     return TemplateOptions(settings.template, settings.train_on, settings.template_date)
 
 
-def check_template(settings: TemplateSettings) -> None:
-    """Raises `InputError` for a value that no run can have."""
-    check_template_options(template_options(settings))
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+TEXT_RULES = {
+    "template": one_of(TEMPLATES),
+    "train_on": one_of(TRAIN_ON),
+    "template_date": Rule(
+        _is_date, f"a date as YYYY-MM-DD, such as {DEFAULT_TEMPLATE.date}"
+    ),
+    "max_length": COUNT,
+}
+"""Rules of `ntkjax.rules` for these settings."""

@@ -1,9 +1,9 @@
 """Settings of a fine-tuning, and the checks that need no data."""
 
-import math
 from dataclasses import dataclass
 
 from ntkjax.errors import InputError, setting
+from ntkjax.rules import ABOVE_ZERO, COUNT, Rule, at_least, check, one_of
 
 
 SCHEDULES = ("cosine", "linear", "constant")
@@ -45,6 +45,21 @@ class TrainingSettings:
     max_grad_norm: float = 1.0
 
 
+_ENDS = ("epochs", "steps", "token_budget")
+_DECAY = Rule(lambda value: 0 <= value < 1, "at least 0 and below 1")
+_RULES = {
+    **dict.fromkeys(_ENDS, ABOVE_ZERO),
+    "batch_size": COUNT,
+    "learning_rate": ABOVE_ZERO,
+    "schedule": one_of(SCHEDULES),
+    "warmup_share": Rule(lambda value: 0 <= value <= 1, "0 to 1"),
+    "weight_decay": at_least(0),
+    "beta1": _DECAY,
+    "beta2": _DECAY,
+    "max_grad_norm": at_least(0),
+}
+
+
 def check_training_settings(settings: TrainingSettings, prefix: str = "") -> None:
     """Raises `InputError` for a value that no training can have.
 
@@ -52,43 +67,17 @@ def check_training_settings(settings: TrainingSettings, prefix: str = "") -> Non
         settings: What to check.
         prefix: Of the settings in messages, such as "training.".
     """
-
-    def require(right: bool, name: str, expected: str) -> None:
-        if not right:
-            value = getattr(settings, name)
-            raise InputError(
-                f"expected {expected}.", field=f"{prefix}{name}", value=value
-            )
-
-    _check_end(settings, prefix)
-    size = settings.batch_size
-    require(size >= 1, "batch_size", "at least 1")
-    micro = size if settings.micro_batch is None else settings.micro_batch
-    divides = micro >= 1 and size % micro == 0
-    require(divides, "micro_batch", f"a divisor of the batch size, {size}")
-    require(
-        0 < settings.learning_rate < math.inf, "learning_rate", "a number above zero"
-    )
-    require(
-        settings.schedule in SCHEDULES, "schedule", f"one of {', '.join(SCHEDULES)}"
-    )
-    require(0 <= settings.warmup_share <= 1, "warmup_share", "0 to 1")
-    require(0 <= settings.weight_decay < math.inf, "weight_decay", "at least 0")
-    require(0 <= settings.beta1 < 1, "beta1", "at least 0 and below 1")
-    require(0 <= settings.beta2 < 1, "beta2", "at least 0 and below 1")
-    require(0 <= settings.max_grad_norm < math.inf, "max_grad_norm", "at least 0")
-
-
-def _check_end(settings: TrainingSettings, prefix: str) -> None:
-    ends = ("epochs", "steps", "token_budget")
-    given = {n: getattr(settings, n) for n in ends if getattr(settings, n) is not None}
+    given = [name for name in _ENDS if getattr(settings, name) is not None]
     if len(given) > 1:
         named = " and ".join(setting(f"{prefix}{name}") for name in given)
         raise InputError(
             f"{named}: only one of them can end the training; leave the others out."
         )
-    for name, value in given.items():
-        if not 0 < value < math.inf:
-            raise InputError(
-                "expected a number above zero.", field=f"{prefix}{name}", value=value
-            )
+    check(settings, _RULES, prefix)
+    size, micro = settings.batch_size, settings.micro_batch
+    if micro is not None and (micro < 1 or size % micro):
+        raise InputError(
+            f"expected a divisor of the batch size, {size}.",
+            field=f"{prefix}micro_batch",
+            value=micro,
+        )

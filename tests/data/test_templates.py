@@ -4,7 +4,6 @@ from ntkjax.data.chat.messages import Message
 from ntkjax.data.examples import Example
 from ntkjax.data.templates import (
     TemplateOptions,
-    check_template_options,
     is_chat,
     render_plain,
     render_plain_prompt,
@@ -47,25 +46,3 @@ def test_records_that_do_not_fit_are_named():
         InputError, match=r'^q\.jsonl:2: template chat does not fit a "'
     ):
         is_chat(TEXT, TemplateOptions("chat"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"template": "jinja"}, "template jinja: expected auto, plain or chat."),
-        ({"train_on": "first"}, "train_on first: expected all or last."),
-        ({"date": "today"}, "template_date today: expected a date as YYYY-MM-DD"),
-        ({"date": "2024-02-30"}, "template_date 2024-02-30: expected a date"),
-        ({"date": "20240726"}, "template_date 20240726: expected a date"),
-        ({"date": ""}, "template_date : expected a date"),
-    ],
-)
-def test_bad_options_are_refused(changes, message):
-    with pytest.raises(InputError) as caught:
-        check_template_options(TemplateOptions(**changes))
-    assert message in str(caught.value)
-
-
-def test_good_options_pass():
-    check_template_options(TemplateOptions())
-    check_template_options(TemplateOptions("chat", "last", "1999-12-31"))

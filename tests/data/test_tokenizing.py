@@ -156,13 +156,6 @@ def test_a_foreign_tokenizer_is_refused(save_tokenizer):
         _tokenize(tokenizer, (None, "ab", "q.jsonl:7"), vocab_size=260)
 
 
-@pytest.mark.parametrize("max_length", [0, -5])
-def test_the_limit_must_be_positive(save_tokenizer, max_length):
-    tokenizer = load_tokenizer(save_tokenizer())
-    with pytest.raises(InputError, match=r"^max_length -?\d: expected at least 1\.$"):
-        _tokenize(tokenizer, (None, "a"), max_length=max_length)
-
-
 @pytest.mark.parametrize(
     ("prompt", "field"), [("p", "response"), ("", "response"), (None, "text")]
 )

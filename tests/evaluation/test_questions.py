@@ -73,13 +73,6 @@ def test_a_limit_outside_the_positions_is_refused(folder, max_length):
         prepare_questions(questions_of(1), folder, max_length=max_length)
 
 
-@pytest.mark.parametrize("number", [0, 40, 100])
-def test_answers_without_room_are_refused(folder, number):
-    message = f"max_new_tokens {number}: expected 1 to 39, below max_length"
-    with pytest.raises(InputError, match=message):
-        prepare_questions(questions_of(1), folder, max_length=40, max_new_tokens=number)
-
-
 def test_a_choice_that_cannot_be_read_is_named(tmp_path):
     world = build_world(tmp_path)
     world.edit_config(vocab_size=63)  # the digit 5 is the last token, number 63

@@ -4,6 +4,7 @@ from ntkjax.errors import InputError
 from ntkjax.kernels.readout import read_readout
 from ntkjax.kernels.table import (
     DEFAULT_KERNELS,
+    check_kernel,
     named_kernel,
     num_probes,
     possible_kernels,
@@ -52,6 +53,15 @@ def test_names_make_kernels_of_that_name(name, outputs):
 def test_unknown_names_list_the_known_ones(name):
     with pytest.raises(InputError, match=r"there are exact, .*deflated_RANK_PROBES"):
         named_kernel(name, read_readout(cached_problem().model), seed=0)
+
+
+def test_a_name_that_no_model_can_have_is_refused_without_one():
+    for name in (*DEFAULT_KERNELS, "exact", "spectral_9999", "centered_random_3"):
+        check_kernel(name, "kernel")
+    for name in ("random", "random_0", "deflated_4_0", "centered_summed", "x"):
+        with pytest.raises(InputError) as caught:
+            check_kernel(name, "kernel")
+        assert str(caught.value).startswith(f"kernel {name}: ")
 
 
 def test_one_kernel_has_one_name():

@@ -36,5 +36,3 @@ def test_a_part_of_the_candidates():
 def test_the_last_snapshot_is_where_scores_are_taken():
     problem = small_problem(num_snapshots=3, moments=True)
     assert problem.snapshot is problem.snapshots[2]
-    assert problem.outline.has_moments
-    assert not small_problem().outline.has_moments

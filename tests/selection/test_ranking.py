@@ -28,16 +28,11 @@ def test_scores_that_are_not_finite_are_refused():
         ranking(np.array([1.0, np.nan]))
 
 
-@pytest.mark.parametrize(
-    ("budget", "message"),
-    [
-        (0, r"budget 0: expected at least 1\."),
-        (6, r"budget 6: there are only 5 examples .* choose at most 5\."),
-    ],
-)
-def test_impossible_budgets(budget, message):
+def test_a_budget_above_what_there_is():
+    message = r"budget 6: there are only 5 examples .* choose at most 5\."
     with pytest.raises(InputError, match=message):
-        check_budget(budget, 5)
+        check_budget(6, 5)
+    check_budget(5, 5)
 
 
 @pytest.mark.parametrize(

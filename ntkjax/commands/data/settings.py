@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkjax.data.templates import DEFAULT_TEMPLATE
-from ntkjax.errors import InputError
-from ntkjax.settings.template import check_template
+from ntkjax.rules import FILES, at_least, check
+from ntkjax.settings.template import TEXT_RULES
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class DataSettings:
     template_date: str = DEFAULT_TEMPLATE.date
 
 
+_RULES = {**TEXT_RULES, "data": FILES, "show": at_least(0)}
+
+
 def check_data_settings(settings: DataSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
-    check_template(settings)
-    if settings.show < 0:
-        raise InputError("expected at least 0.", field="show", value=settings.show)
+    check(settings, _RULES)

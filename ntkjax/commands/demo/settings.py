@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ntkjax.data.world import POOL_SIZE
 from ntkjax.data.world_words import DOMAINS
-from ntkjax.errors import InputError
 from ntkjax.models.lora import LoraSettings
+from ntkjax.rules import SEED, Rule, check, one_of
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
 
@@ -44,26 +44,18 @@ class DemoSettings:
     )
 
 
+_RULES = {
+    "domain": one_of(DOMAINS),
+    "budget": Rule(
+        lambda value: 1 <= value <= POOL_SIZE,
+        f"1 to {POOL_SIZE}, the examples of the pool",
+    ),
+    "seeds": Rule(lambda value: value >= 2, "at least 2, for an interval"),
+    "world_seed": SEED,
+}
+
+
 def check_demo_settings(settings: DemoSettings) -> None:
     """Raises `InputError` for a value that no demo can have."""
-    if settings.domain not in DOMAINS:
-        raise InputError(
-            f"expected one of {', '.join(DOMAINS)}.",
-            field="domain",
-            value=settings.domain,
-        )
-    if settings.seeds < 2:
-        raise InputError(
-            "an interval needs at least 2.", field="seeds", value=settings.seeds
-        )
-    if settings.budget < 1:
-        raise InputError("expected at least 1.", field="budget", value=settings.budget)
-    if settings.budget > POOL_SIZE:
-        raise InputError(
-            f"the pool has {POOL_SIZE} examples.", field="budget", value=settings.budget
-        )
-    if not 0 <= settings.world_seed < 2**32:
-        raise InputError(
-            "expected 0 to 2**32 - 1.", field="world_seed", value=settings.world_seed
-        )
+    check(settings, _RULES)
     check_training_settings(settings.training, "training.")

@@ -20,6 +20,7 @@ from ntkjax.runs.pinned_model import model_facts, pinned_model
 from ntkjax.runs.progress import progress
 from ntkjax.runs.run import METRICS, MODEL, Outcome, Run, identify
 from ntkjax.settings.template import template_options
+from ntkjax.store.bucket import require_reachable
 from ntkjax.store.run_directory import plain_values
 
 
@@ -39,6 +40,7 @@ def run_evaluate(settings: EvaluateSettings) -> Outcome[EvaluationResult]:
     """
     ledger = Ledger()
     check_evaluate_settings(settings)
+    require_reachable(settings.out, "out")
     found = pinned_model(settings.model, settings.out)
     lora = resolve_lora(LoraOptions(), settings.adapter)
     run = _identify(settings, found)

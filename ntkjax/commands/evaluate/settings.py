@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntkjax.data.templates import DEFAULT_TEMPLATE
-from ntkjax.errors import InputError
-from ntkjax.runs.model import check_dtype
+from ntkjax.errors import InputError, setting
+from ntkjax.rules import COUNT, FILES, SEED, check, one_of
+from ntkjax.runs.model import DTYPES
 from ntkjax.settings.devices import (
     DeviceOptions,
     Devices,
     check_device_options,
 )
 from ntkjax.settings.run_path_flag import RunPathFlag
-from ntkjax.settings.template import check_template
-from ntkjax.store.bucket import require_reachable
+from ntkjax.settings.template import TEXT_RULES
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,25 @@ class EvaluateSettings:
     devices: Devices = field(default_factory=DeviceOptions)
 
 
+_RULES = {
+    **TEXT_RULES,
+    "data": FILES,
+    "num": COUNT,
+    "batch_size": COUNT,
+    "max_new_tokens": COUNT,
+    "dtype": one_of(DTYPES),
+    "seed": SEED,
+}
+
+
 def check_evaluate_settings(settings: EvaluateSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
-    check_template(settings)
+    check(settings, _RULES)
     check_device_options(settings.devices)
-    require_reachable(settings.out, "out")
-    if settings.batch_size < 1:
+    if settings.generate and settings.max_new_tokens >= settings.max_length:
         raise InputError(
-            "expected at least 1.", field="batch_size", value=settings.batch_size
-        )
-    if settings.max_new_tokens < 1:
-        raise InputError(
-            "expected at least 1.",
+            f"expected 1 to {settings.max_length - 1}, below {setting('max_length')}, "
+            "so that the prompt has room.",
             field="max_new_tokens",
             value=settings.max_new_tokens,
         )
-    check_dtype(settings.dtype)
-    if not 0 <= settings.seed < 2**32:
-        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)

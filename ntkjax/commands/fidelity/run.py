@@ -43,6 +43,7 @@ from ntkjax.runs.progress import progress
 from ntkjax.runs.run import METRICS, MODEL, Outcome, Run, identify
 from ntkjax.settings.template import template_options
 from ntkjax.store.atomic import write_atomically, write_json, write_tensors
+from ntkjax.store.bucket import require_reachable
 from ntkjax.store.run_directory import plain_values
 
 
@@ -63,6 +64,7 @@ def run_fidelity(settings: FidelitySettings) -> Outcome[FidelityResult]:
     """
     ledger = Ledger()
     check_fidelity_settings(settings)
+    require_reachable(settings.out, "out")
     found_model = pinned_model(settings.model, settings.out)
     folder = found_model.folder
     lora = resolve_lora(settings.lora, settings.adapter)

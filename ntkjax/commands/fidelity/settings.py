@@ -6,17 +6,18 @@ from pathlib import Path
 from ntkjax.data.batches import POOLINGS
 from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError, setting
-from ntkjax.kernels.table import DEFAULT_KERNELS
+from ntkjax.kernels.table import DEFAULT_KERNELS, check_kernel
 from ntkjax.math.sketches import SKETCHES
-from ntkjax.runs.model import LoraOptions, check_dtype
+from ntkjax.models.lora import check_lora
+from ntkjax.rules import COUNT, FILES, SEED, Rule, check, one_of
+from ntkjax.runs.model import DTYPES, LoraOptions
 from ntkjax.settings.devices import (
     DeviceOptions,
     Devices,
     check_device_options,
 )
 from ntkjax.settings.run_path_flag import RunPathFlag
-from ntkjax.settings.template import check_template
-from ntkjax.store.bucket import require_reachable
+from ntkjax.settings.template import TEXT_RULES
 
 
 @dataclass(frozen=True)
@@ -76,32 +77,32 @@ class FidelitySettings:
     devices: Devices = field(default_factory=DeviceOptions)
 
 
+_RULES = {
+    **TEXT_RULES,
+    "queries": FILES,
+    "candidates": FILES,
+    "num_queries": COUNT,
+    "num_candidates": Rule(lambda value: value >= 3, "at least 3, for a ranking"),
+    "pooling": one_of(POOLINGS),
+    "cosine_tokens": Rule(lambda value: value >= 2, "at least 2, for cosines"),
+    "dtype": one_of(DTYPES),
+    "seed": SEED,
+}
+
+
 def check_fidelity_settings(settings: FidelitySettings) -> None:
     """Raises `InputError` for a value that no run can have."""
-    check_template(settings)
+    check(settings, _RULES)
+    check_lora(settings.lora)
     check_device_options(settings.devices)
-    require_reachable(settings.out, "out")
-    if settings.pooling not in POOLINGS:
-        raise InputError(
-            f"expected one of {', '.join(POOLINGS)}.",
-            field="pooling",
-            value=settings.pooling,
-        )
     if not 1 <= settings.top <= settings.num_candidates:
         raise InputError(
             f"expected 1 to {setting('num_candidates')} ({settings.num_candidates}).",
             field="top",
             value=settings.top,
         )
-    if settings.num_candidates < 3:
-        raise InputError(
-            "a ranking needs at least 3 candidates.", field="num_candidates"
-        )
-    if settings.cosine_tokens < 2:
-        raise InputError("cosines need at least 2 outputs.", field="cosine_tokens")
-    check_dtype(settings.dtype)
-    if not 0 <= settings.seed < 2**32:
-        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)
+    for name in settings.kernels:
+        check_kernel(name, "kernels")
     parsed = [parse_sketch(spec) for spec in settings.sketches]
     for name, given in (("sketches", parsed), ("kernels", settings.kernels)):
         if len(set(given)) < len(given):

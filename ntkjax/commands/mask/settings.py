@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ntkjax.errors import InputError, setting
+from ntkjax.rules import SEED, check, one_of
+from ntkjax.selection.masks import is_asked_for
 from ntkjax.selection.options import MaskOptions, check_mask_options
 
 
@@ -31,17 +33,15 @@ class MaskSettings:
     seed: int = 0
 
 
+_RULES = {"kind": one_of(KINDS), "seed": SEED}
+
+
 def check_mask_settings(settings: MaskSettings) -> None:
     """Raises `InputError` for a value that no mask can have."""
-    if settings.kind not in KINDS:
-        raise InputError(
-            f"expected one of {', '.join(KINDS)}.", field="kind", value=settings.kind
-        )
-    if settings.mask.share is None and settings.mask.budget is None:
+    check(settings, _RULES)
+    check_mask_options(settings.mask)
+    if not is_asked_for(settings.mask):
         raise InputError(
             f"{setting('mask.share')} or {setting('mask.budget')}: give one of them, "
             "the share or the number of parameters to keep."
         )
-    if not 0 <= settings.seed < 2**32:
-        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)
-    check_mask_options(settings.mask)

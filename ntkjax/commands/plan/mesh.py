@@ -15,10 +15,24 @@ def choose_mesh(selection: Selection, hardware: Hardware) -> MeshShape:
     """
     devices, cost = selection.settings.devices, selection.cost
     total, local = hardware.num_chips, hardware.chips_each
-    shape = parse_mesh(devices.mesh)
+    shape = asked_mesh(devices.mesh, hardware)
     if shape is None:
         memory = hardware.memory_for(devices.memory_per_device)
         return automatic_mesh(cost.config, cost.bytes_each, total, local, memory)
+    cost.require_divisible(shape.model)
+    return shape
+
+
+def asked_mesh(mesh: str, hardware: Hardware) -> MeshShape | None:
+    """The mesh of the flag; None for auto.
+
+    Raises:
+        InputError: If it does not divide the chips and their hosts.
+    """
+    total, local = hardware.num_chips, hardware.chips_each
+    shape = parse_mesh(mesh)
+    if shape is None:
+        return None
     if shape.data * shape.model != total:
         raise InputError(
             f"{shape.data * shape.model} devices, but {hardware.name} has {total}; "
@@ -26,8 +40,7 @@ def choose_mesh(selection: Selection, hardware: Hardware) -> MeshShape:
             field="mesh",
             value=shape,
         )
-    require_devices(devices.mesh, shape, total, local)
-    cost.require_divisible(shape.model)
+    require_devices(mesh, shape, total, local)
     return shape
 
 

@@ -15,6 +15,7 @@ from ntkjax.commands.plan.costs.hardware import Hardware, named_hardware
 from ntkjax.commands.plan.costs.model_cost import BYTES, ModelCost
 from ntkjax.commands.plan.costs.roofline import Host
 from ntkjax.commands.plan.measure import measured_rates, require_here
+from ntkjax.commands.plan.mesh import asked_mesh
 from ntkjax.commands.plan.plan import Plan, make_plan
 from ntkjax.commands.plan.selection import Selection
 from ntkjax.commands.plan.settings import PlanSettings, check_plan_settings
@@ -24,8 +25,7 @@ from ntkjax.commands.plan.workload import (
     has_tokenizer,
     read_workload,
 )
-from ntkjax.commands.select.inputs import num_aim
-from ntkjax.commands.select.settings import check_select_settings, with_defaults
+from ntkjax.commands.select.settings import num_aim, with_defaults
 from ntkjax.data.pool import open_pool
 from ntkjax.runs.model import resolve_lora
 from ntkjax.selection.methods.table import named_method
@@ -64,14 +64,12 @@ def run_plan(settings: PlanSettings) -> PlanResult:
         InputError: For anything in flags, files or the model's config that cannot be.
     """
     check_plan_settings(settings)
-    resolved = with_defaults(settings)
-    assert isinstance(resolved, PlanSettings)
-    check_select_settings(resolved)
     hardware = named_hardware(settings.hardware)
+    asked_mesh(settings.devices.mesh, hardware)
     if settings.measure:
         require_here(hardware)
     folder = locate_model(settings.model, weights=settings.measure).folder
-    selection = read_selection(resolved, folder)
+    selection = read_selection(with_defaults(settings), folder)
     rates, host = None, Host()
     if settings.measure:
         rates = measured_rates(selection, folder)

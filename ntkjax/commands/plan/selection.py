@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from ntkjax.commands.plan.costs.model_cost import ModelCost
 from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.plan.workload import Lengths, Workload
-from ntkjax.commands.select.inputs import num_aim
 from ntkjax.commands.select.problem import outline_of
-from ntkjax.commands.select.settings import SHORTLIST_FACTOR
+from ntkjax.commands.select.settings import SHORTLIST_FACTOR, num_aim
 from ntkjax.commands.select.warmup import MOST_SNAPSHOTS
 from ntkjax.selection.passes import Counts
 from ntkjax.selection.problem import Outline

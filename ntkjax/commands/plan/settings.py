@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.commands.select.settings import SelectSettings, check_selection
 from ntkjax.errors import InputError, setting
+from ntkjax.rules import COUNT, check
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,12 @@ class PlanSettings(SelectSettings):
     json: Path | None = None
 
 
+_RULES = {"num_pool": COUNT, "tokens_per_example": COUNT}
+
+
 def check_plan_settings(settings: PlanSettings) -> None:
     """Raises `InputError` for a value that no plan can have."""
-    for name in ("num_pool", "tokens_per_example"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise InputError("expected at least 1.", field=name, value=value)
+    check(settings, _RULES)
     if bool(settings.pool) == (settings.num_pool is not None):
         raise InputError(
             f"{setting('pool')} or {setting('num_pool')}: give one of them, files or "
@@ -49,11 +50,14 @@ def check_plan_settings(settings: PlanSettings) -> None:
             f"{setting('target')} or {setting('num_target')}: give files, or the "
             "number of domain examples."
         )
-    tokens, longest = settings.tokens_per_example, settings.max_length
-    if tokens is not None and tokens > longest:
+    check_selection(settings)
+    _require_at_most(settings, "tokens_per_example", "max_length")
+    _require_at_most(settings, "budget", "num_pool")
+
+
+def _require_at_most(settings: PlanSettings, name: str, limit: str) -> None:
+    value, most = getattr(settings, name), getattr(settings, limit)
+    if value is not None and most is not None and value > most:
         raise InputError(
-            f"expected at most {setting('max_length')} {longest}; longer examples are "
-            "cut.",
-            field="tokens_per_example",
-            value=tokens,
+            f"expected at most {setting(limit)} {most}.", field=name, value=value
         )

@@ -98,6 +98,12 @@ def read_workload(settings: PlanSettings, folder: Path) -> Workload:
     if settings.pool:
         pool = open_pool(settings.pool)
         pool_size = len(pool)
+        if settings.budget is not None and settings.budget > pool_size:
+            raise InputError(
+                f"the pool has only {pool_size} examples; choose fewer.",
+                field="budget",
+                value=settings.budget,
+            )
         drawn = rng.choice(pool_size, min(SAMPLED, pool_size), replace=False)
         pool_sample = pool.read(np.sort(drawn))
     target_size, target_sample = settings.num_target or 0, []
@@ -111,12 +117,6 @@ def read_workload(settings: PlanSettings, folder: Path) -> Workload:
             )
         target = target[: target_size or None]
         target_size, target_sample = len(target), target[:SAMPLED]
-    if settings.budget is not None and settings.budget > pool_size:
-        raise InputError(
-            f"the pool has only {pool_size} examples; choose fewer.",
-            field="budget",
-            value=settings.budget,
-        )
     lengths = [
         lengths_of(_tokens(settings, folder, sample), settings.max_length)
         for sample in (pool_sample, target_sample)

@@ -10,11 +10,11 @@ from ntkjax.checkpoints.adapter import adapter_files
 from ntkjax.checkpoints.loading import model_files
 from ntkjax.checkpoints.text_encoder import TextEncoder, text_encoder
 from ntkjax.commands.select.result import source_names
-from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.commands.select.settings import SelectSettings, num_aim
 from ntkjax.data.examples import Example, read_examples, text_of
 from ntkjax.data.pool import Pool, open_pool
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.errors import InputError, setting
+from ntkjax.errors import InputError
 from ntkjax.math.seeds import stream
 from ntkjax.models.lora import LoraSettings
 from ntkjax.runs.run import MODEL, Run, identify
@@ -124,30 +124,6 @@ def _first(examples: list[Example], settings: SelectSettings) -> list[Example]:
             value=number,
         )
     return examples[:number]
-
-
-def num_aim(settings: SelectSettings, num_target: int) -> int:
-    """How many target examples the method looks at; the rest is left for a warm-up.
-
-    With `--validation` none of them counts as left.
-
-    Raises:
-        InputError: If the share of a method that validates leaves nothing to one side.
-    """
-    if not named_method(settings.method).validates or settings.validation:
-        return num_target
-    share = settings.validation_share
-    number = round(share * num_target)
-    if number == 0 or (number == num_target and settings.warmup == "target"):
-        left = "no example to take the validation gradient from"
-        left = left if number == 0 else "no example for the warm-up on the target"
-        raise InputError(
-            f"leaves {left} out of {num_target}; choose another share, or give "
-            f"{setting('validation')}.",
-            field="validation_share",
-            value=share,
-        )
-    return number
 
 
 def _aim(

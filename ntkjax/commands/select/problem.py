@@ -30,13 +30,7 @@ def outline_of(
         InputError: If a target of LoRA matches nothing.
     """
     split_model(config, lora)  # from shapes alone
-    return Outline(
-        config,
-        lora,
-        vocab_size,
-        method_options(settings),
-        has_moments=settings.warmup != "none",
-    )
+    return Outline(config, lora, vocab_size, method_options(settings))
 
 
 def problem_of(

@@ -45,6 +45,7 @@ from ntkjax.selection.result import SelectionResult, StageCost
 from ntkjax.selection.shortlist import shortlist
 from ntkjax.settings.template import template_options
 from ntkjax.store.atomic import write_atomically
+from ntkjax.store.bucket import require_reachable
 from ntkjax.store.run_directory import plain_values, require_writable
 from ntkjax.store.run_path import absolute
 from ntkjax.store.shards import NO_PART, parse_part
@@ -68,8 +69,9 @@ def run_select(
         Unfinished: As one of several jobs, when others have shards to write still;
             without `computes`, when anything is missing.
     """
-    settings = with_defaults(settings)
     check_select_settings(settings)
+    settings = with_defaults(settings)
+    require_reachable(settings.out, "out")
     ledger = Ledger()
     found_model = pinned_model(settings.model, settings.out)
     is_lora = settings.parameters == "lora"

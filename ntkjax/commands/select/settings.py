@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 from ntkjax.data.batches import POOLINGS
 from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError, setting
+from ntkjax.models.lora import check_lora
+from ntkjax.rules import COUNT, FILES, SEED, SHARE, check, one_of
 from ntkjax.runs.model import DTYPES, PARAMETERS, LoraOptions
 from ntkjax.selection.masks import is_asked_for
 from ntkjax.selection.methods.table import METHODS, Method, named_method
@@ -20,6 +23,7 @@ from ntkjax.selection.options import (
     check_method_options,
 )
 from ntkjax.selection.pickers.table import named_picker, parse_quotas, require
+from ntkjax.selection.problem import Request
 from ntkjax.settings.devices import (
     DeviceOptions,
     Devices,
@@ -27,8 +31,7 @@ from ntkjax.settings.devices import (
 )
 from ntkjax.settings.idle_flags import refuse_idle
 from ntkjax.settings.run_path_flag import RunPathFlag
-from ntkjax.settings.template import check_template
-from ntkjax.store.bucket import require_reachable
+from ntkjax.settings.template import TEXT_RULES
 from ntkjax.store.shards import parse_part
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
@@ -153,7 +156,10 @@ class SelectSettings:
     devices: Devices = field(default_factory=DeviceOptions)
 
 
-def with_defaults(settings: SelectSettings) -> SelectSettings:
+Settings = TypeVar("Settings", bound=SelectSettings)
+
+
+def with_defaults(settings: Settings) -> Settings:
     """The settings with what depends on the method filled in.
 
     Raises:
@@ -171,63 +177,84 @@ def method_options(settings: SelectSettings) -> MethodOptions:
     return MethodOptions(**{name: getattr(settings, name) for name in names})
 
 
-def check_select_settings(settings: SelectSettings) -> None:
-    """Raises `InputError` for a value that no run can have.
+_RULES = {
+    **TEXT_RULES,
+    **dict.fromkeys(("budget", "budget_tokens", "num_target"), COUNT),
+    **dict.fromkeys(("shortlist_size", "neighbors"), COUNT),
+    **dict.fromkeys(("batch_size", "rows_per_shard"), COUNT),
+    **dict.fromkeys(("warmup_share", "validation_share"), SHARE),
+    **dict.fromkeys(("embedding", "pooling"), one_of(POOLINGS)),
+    "warmup": one_of(WARMUPS),
+    "shortlist": one_of(SHORTLISTS),
+    "parameters": one_of(PARAMETERS),
+    "dtype": one_of(DTYPES),
+    "seed": SEED,
+}
 
-    Args:
-        settings: After `with_defaults`.
-    """
-    check_template(settings)
+
+def check_select_settings(settings: SelectSettings) -> None:
+    """Raises `InputError` for a value that no run can have."""
+    check(settings, {"target": FILES, "pool": FILES})
+    check_selection(settings)
+
+
+def check_selection(settings: SelectSettings) -> None:
+    """The same for a selection without files: of what is to be planned."""
+    settings = with_defaults(settings)
+    check(settings, _RULES)
+    check_lora(settings.lora)
+    check_training_settings(settings.training, "training.")
+    check_method_options(method_options(settings))
     check_device_options(settings.devices)
-    require_reachable(settings.out, "out")
-    if (settings.budget is None) == (settings.budget_tokens is None):
+    if settings.shard is not None:
+        parse_part(settings.shard)
+    _check_budget(settings)
+    method = named_method(settings.method)
+    _check_picker(settings, method)
+    _check_idle(settings)
+    if settings.num_target is not None:
+        num_aim(settings, settings.num_target)
+    is_lora, has_moments = settings.parameters == "lora", settings.warmup != "none"
+    method.refuse(Request(method_options(settings), is_lora, has_moments))
+
+
+def num_aim(settings: SelectSettings, num_target: int) -> int:
+    """How many target examples the method looks at; the rest is left for a warm-up.
+
+    With `--validation` none of them counts as left.
+
+    Raises:
+        InputError: If the share of a method that validates leaves nothing to one side.
+    """
+    if not named_method(settings.method).validates or settings.validation:
+        return num_target
+    share = settings.validation_share
+    number = round(share * num_target)
+    if number == 0 or (number == num_target and settings.warmup == "target"):
+        left = "no example to take the validation gradient from"
+        left = left if number == 0 else "no example for the warm-up on the target"
+        raise InputError(
+            f"leaves {left} out of {num_target}; choose another share, or give "
+            f"{setting('validation')}.",
+            field="validation_share",
+            value=share,
+        )
+    return number
+
+
+def _check_budget(settings: SelectSettings) -> None:
+    size, budget = settings.shortlist_size, settings.budget
+    if (budget is None) == (settings.budget_tokens is None):
         raise InputError(
             f"{setting('budget')} or {setting('budget_tokens')}: give one of them, the "
             "number of examples or of tokens to choose."
         )
-    for name in _POSITIVE:
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise InputError("expected at least 1.", field=name, value=value)
-    for name, known in _CHOICES.items():
-        value = getattr(settings, name)
-        if value not in known:
-            raise InputError(
-                f"expected one of {', '.join(known)}.", field=name, value=value
-            )
-    for name in ("warmup_share", "validation_share"):
-        value = getattr(settings, name)
-        if not 0 < value <= 1:
-            raise InputError("expected above 0, at most 1.", field=name, value=value)
-    if not 0 <= settings.seed < 2**32:
-        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)
-    if settings.shard is not None:
-        parse_part(settings.shard)
-    method = named_method(settings.method)
-    _check_picker(settings, method)
-    _check_shortlist_size(settings)
-    check_method_options(method_options(settings))
-    check_training_settings(settings.training, "training.")
-    _check_idle(settings)
-
-
-_POSITIVE = (
-    "budget",
-    "budget_tokens",
-    "num_target",
-    "shortlist_size",
-    "neighbors",
-    "batch_size",
-    "rows_per_shard",
-)
-_CHOICES = {
-    "warmup": WARMUPS,
-    "shortlist": SHORTLISTS,
-    "embedding": POOLINGS,
-    "pooling": POOLINGS,
-    "parameters": PARAMETERS,
-    "dtype": tuple(DTYPES),
-}
+    if size is not None and budget is not None and size < budget:
+        raise InputError(
+            f"expected at least {setting('budget')} {budget}.",
+            field="shortlist_size",
+            value=size,
+        )
 
 
 def _check_picker(settings: SelectSettings, method: Method) -> None:
@@ -241,16 +268,6 @@ def _check_picker(settings: SelectSettings, method: Method) -> None:
         )
     having = [m.name for m in METHODS.values() if picker.needs in m.gives]
     require(picker, method.gives, method.name, having)
-
-
-def _check_shortlist_size(settings: SelectSettings) -> None:
-    size, budget = settings.shortlist_size, settings.budget
-    if size is not None and budget is not None and size < budget:
-        raise InputError(
-            f"expected at least {setting('budget')} {budget}.",
-            field="shortlist_size",
-            value=size,
-        )
 
 
 _FLAGS = {

@@ -23,6 +23,7 @@ from ntkjax.runs.model import Prepared, prepare, resolve_lora
 from ntkjax.runs.pinned_model import model_facts, pinned_model
 from ntkjax.runs.progress import announce, progress
 from ntkjax.runs.run import METRICS, MODEL, Outcome, Run, identify
+from ntkjax.store.bucket import require_reachable
 from ntkjax.store.lines import new_lines
 from ntkjax.store.run_directory import plain_values
 from ntkjax.store.run_path import RunPath
@@ -47,6 +48,7 @@ def run_train(settings: TrainSettings) -> Outcome[TrainingResult]:
     """
     ledger = Ledger()
     check_train_settings(settings)
+    require_reachable(settings.out, "out")
     found = pinned_model(settings.model, settings.out)
     folder = found.folder
     lora = None

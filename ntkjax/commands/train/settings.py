@@ -5,15 +5,16 @@ from pathlib import Path
 
 from ntkjax.data.templates import DEFAULT_TEMPLATE
 from ntkjax.errors import InputError, setting
-from ntkjax.runs.model import PARAMETERS, LoraOptions, check_dtype
+from ntkjax.models.lora import check_lora
+from ntkjax.rules import COUNT, FILES, SEED, Rule, check, one_of
+from ntkjax.runs.model import DTYPES, PARAMETERS, LoraOptions
 from ntkjax.settings.devices import (
     DeviceOptions,
     Devices,
     check_device_options,
 )
 from ntkjax.settings.run_path_flag import RunPathFlag
-from ntkjax.settings.template import check_template
-from ntkjax.store.bucket import require_reachable
+from ntkjax.settings.template import TEXT_RULES
 from ntkjax.training.order import check_mix
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
@@ -80,36 +81,32 @@ class TrainSettings:
     devices: Devices = field(default_factory=DeviceOptions)
 
 
+_RULES = {
+    **TEXT_RULES,
+    "data": FILES,
+    "validation_share": Rule(lambda value: 0 <= value < 1, "0 or more, below 1"),
+    "validate_every": COUNT,
+    "keep": one_of(KEEPS),
+    "parameters": one_of(PARAMETERS),
+    "dtype": one_of(DTYPES),
+    "save_every": COUNT,
+    "seed": SEED,
+}
+
+
 def check_train_settings(settings: TrainSettings) -> None:
     """Raises `InputError` for a value that no run can have."""
-    check_template(settings)
-    check_device_options(settings.devices)
-    require_reachable(settings.out, "out")
+    check(settings, _RULES)
+    check_lora(settings.lora)
     check_training_settings(settings.training, "training.")
     check_mix(settings.mix, [1] * len(settings.data))
-    if settings.keep not in KEEPS:
-        raise InputError(
-            f"expected {' or '.join(KEEPS)}.", field="keep", value=settings.keep
-        )
-    check_dtype(settings.dtype)
-    _check_parameters(settings)
+    check_device_options(settings.devices)
+    if settings.parameters == "full":
+        _refuse_adapter(settings)
     _check_validation(settings)
-    if settings.save_every < 1:
-        raise InputError(
-            "expected at least 1.", field="save_every", value=settings.save_every
-        )
-    if not 0 <= settings.seed < 2**32:
-        raise InputError("expected 0 to 2**32 - 1.", field="seed", value=settings.seed)
 
 
-def _check_parameters(settings: TrainSettings) -> None:
-    chosen = settings.parameters
-    if chosen not in PARAMETERS:
-        raise InputError(
-            f"expected {' or '.join(PARAMETERS)}.", field="parameters", value=chosen
-        )
-    if chosen == "lora":
-        return
+def _refuse_adapter(settings: TrainSettings) -> None:
     given = {f"lora.{key}": value for key, value in vars(settings.lora).items()}
     for name, value in {"adapter": settings.adapter, **given}.items():
         if value is not None:
@@ -122,24 +119,13 @@ def _check_parameters(settings: TrainSettings) -> None:
 
 def _check_validation(settings: TrainSettings) -> None:
     share = settings.validation_share
-    if not 0 <= share < 1:
-        raise InputError(
-            "expected 0 or more, below 1.", field="validation_share", value=share
-        )
     if share and settings.validation:
         raise InputError(
             f"{setting('validation')} and {setting('validation_share')}: give one of "
             "them."
         )
-    if settings.validate_every is not None:
-        if settings.validate_every < 1:
-            raise InputError(
-                "expected at least 1.",
-                field="validate_every",
-                value=settings.validate_every,
-            )
-        if not share and not settings.validation:
-            raise InputError(
-                f"needs {setting('validation')} or {setting('validation_share')}.",
-                field="validate_every",
-            )
+    if settings.validate_every is not None and not share and not settings.validation:
+        raise InputError(
+            f"needs {setting('validation')} or {setting('validation_share')}.",
+            field="validate_every",
+        )

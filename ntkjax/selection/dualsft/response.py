@@ -54,7 +54,10 @@ class Response:
 
 
 def check_response(options: DualsftOptions, *, has_moments: bool) -> None:
-    """Raises `InputError` if there is nothing to respond to, or no curvature."""
+    """Raises `InputError` if there is nothing to respond to, or no curvature.
+
+    Both are settled by settings alone.
+    """
     if options.lambda_new == 0 and options.lambda_prior == 0:
         raise InputError(
             f"{setting('dualsft.lambda_new')} 0 and {setting('dualsft.lambda_prior')} "
@@ -80,11 +83,9 @@ def validation_response(problem: Problem) -> Response:
     example of a Fisher diagonal.
 
     Raises:
-        InputError: If there is nothing to respond to, if Adam's moments are needed and
-            missing, or if a number is not finite.
+        InputError: If a number is not finite.
     """
     options = problem.options.dualsft
-    check_response(options, has_moments=problem.outline.has_moments)
     curvature, curvature_decides = _curvature(problem)
     decides: dict[str, Any] = {"target": hash_of(problem.target_tokens)}
     if options.lambda_new != 1:
@@ -206,4 +207,5 @@ def _curvature(problem: Problem) -> tuple[HostTree | None, dict[str, Any]]:
         fisher, drawn = candidates_fisher(problem)
         return fisher, decides | {"fisher": hash_of(drawn)}
     moments = problem.snapshot.second_moment
+    assert moments is not None
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), moments), decides

@@ -31,7 +31,7 @@ from ntkjax.selection.loss_passes import candidate_products, fisher_pass
 from ntkjax.selection.masks import check_mask_budget, is_asked_for, mask_of
 from ntkjax.selection.methods.method import Facts, Method, Words
 from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
-from ntkjax.selection.problem import Outline, Problem, Scored
+from ntkjax.selection.problem import Outline, Problem, Request, Scored
 
 
 def score(problem: Problem) -> Scored:
@@ -42,9 +42,8 @@ def score(problem: Problem) -> Scored:
     chosen one. All of it is kept: another budget of one-shot costs nothing.
 
     Raises:
-        InputError: If the options ask for what cannot be, or a number is not finite.
+        InputError: If a number is not finite.
     """
-    check(problem.outline)
     response = validation_response(problem)
     mean_gradient = candidates_gradient(problem)
 
@@ -81,13 +80,11 @@ def score(problem: Problem) -> Scored:
     return Scored(data.scores, facts=facts, parameters=kept, mask=parameters.mask)
 
 
-def check(outline: Outline) -> None:
-    """Raises `InputError` for options that cannot be, before any work is done."""
-    options, mask = outline.options.dualsft, outline.options.mask
-    check_response(options, has_moments=outline.has_moments)
-    if is_asked_for(mask):
-        _, theta, _ = split_model(outline.config, outline.lora)
-        check_mask_budget({name: leaf.shape for name, leaf in theta.items()}, mask)
+def refuse(request: Request) -> None:
+    """Raises `InputError` for options that contradict each other."""
+    options = request.options.dualsft
+    check_response(options, has_moments=request.has_moments)
+    if is_asked_for(request.options.mask):
         return
     for name, plain in (("order", "one-shot"), ("rounds", 0)):
         if getattr(options, name) != plain:
@@ -97,6 +94,14 @@ def check(outline: Outline) -> None:
                 field=f"dualsft.{name}",
                 value=getattr(options, name),
             )
+
+
+def check(outline: Outline) -> None:
+    """Raises `InputError` for a mask that the model has not enough parameters for."""
+    if is_asked_for(outline.options.mask):
+        _, theta, _ = split_model(outline.config, outline.lora)
+        shapes = {name: leaf.shape for name, leaf in theta.items()}
+        check_mask_budget(shapes, outline.options.mask)
 
 
 def _choice_facts(choice: Choice, mean_gradient: HostTree) -> dict[str, Any]:
@@ -264,6 +269,7 @@ METHOD = Method(
     ),
     flags=("fisher", "dualsft", "mask", "validation", "validation_share"),
     is_disjoint=True,
+    refuse=refuse,
     check=check,
     warmup="pool",
     gives=(),

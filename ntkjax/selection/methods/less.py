@@ -30,7 +30,14 @@ from ntkjax.selection.loss_passes import seeded_sketch
 from ntkjax.selection.methods.method import Facts, Method, Words
 from ntkjax.selection.options import LessOptions
 from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
-from ntkjax.selection.problem import Columns, Outline, Problem, Scored, Snapshot
+from ntkjax.selection.problem import (
+    Columns,
+    Outline,
+    Problem,
+    Request,
+    Scored,
+    Snapshot,
+)
 from ntkjax.selection.ranking import ranking
 from ntkjax.selection.rows import rows_at, unit_rows
 
@@ -39,10 +46,15 @@ EPSILON = 1e-8
 """Of the Adam update, as in the code of LESS."""
 
 
-def check(outline: Outline) -> None:
+def refuse(request: Request) -> None:
     """Raises `InputError` if Adam's moments are needed and will be missing."""
-    if outline.options.less.gradient == "adam" and not outline.has_moments:
-        raise _no_moments()
+    if request.options.less.gradient == "adam" and not request.has_moments:
+        raise InputError(
+            f"needs the Adam moments of a warm-up; use {setting('warmup')} pool, or "
+            f"{setting('less.gradient')} sgd.",
+            field="method",
+            value="less",
+        )
 
 
 def score(problem: Problem) -> Scored:
@@ -52,8 +64,7 @@ def score(problem: Problem) -> Scored:
     candidates × groups numbers.
 
     Raises:
-        InputError: If the Adam update is asked for and there are no moments, if the
-            learning rate is always 0, or if a gradient is not finite.
+        InputError: If the learning rate is always 0, or a gradient is not finite.
     """
     transforms = [
         gradient_transform(each, problem.options.less) for each in problem.snapshots
@@ -121,27 +132,14 @@ def learning_rate_weights(rates: Sequence[float]) -> Float64[np.ndarray, " t"]:
     return np.array(rates, np.float64) / total
 
 
-def _no_moments() -> InputError:
-    return InputError(
-        f"needs the Adam moments of a warm-up; use {setting('warmup')} pool, or "
-        f"{setting('less.gradient')} sgd.",
-        field="method",
-        value="less",
-    )
-
-
 def gradient_transform(snapshot: Snapshot, options: LessOptions) -> Transform | None:
-    """What stands for a candidate: its Adam update, its gradient, or the signs.
-
-    Raises:
-        InputError: If the Adam update is asked for and the snapshot has no moments.
-    """
+    """What stands for a candidate: its Adam update, its gradient, or the signs."""
     if options.gradient == "sgd":
         return None
     if options.gradient == "sign":
         return Sign()
-    if snapshot.first_moment is None or snapshot.second_moment is None:
-        raise _no_moments()
+    assert snapshot.first_moment is not None
+    assert snapshot.second_moment is not None
     beta1, beta2 = snapshot.betas
     return AdamUpdate(
         snapshot.first_moment,
@@ -262,7 +260,7 @@ METHOD = Method(
         },
     ),
     flags=("less", "sketch"),
-    check=check,
+    refuse=refuse,
     uses_groups=True,
     warmup="pool",
     gives=("rankings", "features"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from ntkjax.selection.passes import Counts, Pass
 from ntkjax.selection.pickers.table import Need
-from ntkjax.selection.problem import Outline, Problem, Scored
+from ntkjax.selection.problem import Outline, Problem, Request, Scored
 
 
 Facts = dict[str, Any]
@@ -56,7 +56,8 @@ class Method:
         warmup: What the model is warmed up on by default: target, pool or none.
         shortlist: Which candidates it scores by default: vote or none (all).
         picker: Its picker by default.
-        check: Refuses what cannot be, before any weight is read.
+        refuse: Refuses what cannot be on any model, before any file is opened.
+        check: Refuses what cannot be on this model, before any weight is read.
         flags: Settings that say something for it and for few others.
         is_disjoint: Whether no example that it looks at may be in the pool.
         gives: What it has for pickers beyond scores: rankings (of its own, or by being
@@ -77,6 +78,7 @@ class Method:
     warmup: str
     shortlist: str = "none"
     picker: str = "top"
+    refuse: Callable[[Request], None] = lambda request: None
     check: Callable[[Outline], None] = lambda outline: None
     flags: tuple[str, ...] = ()
     is_disjoint: bool = False

@@ -11,23 +11,22 @@ import numpy as np
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.errors import InputError, setting
 from ntkjax.kernels.readout import UnreadReadout, read_readout, readout_function
-from ntkjax.kernels.table import named_kernel, num_probes
+from ntkjax.kernels.table import check_kernel, named_kernel, num_probes
 from ntkjax.math.seeds import stream
 from ntkjax.models.language_model import head_obstacle
 from ntkjax.passes.kernel_scores import MOST_BYTES, domain_scorer
 from ntkjax.passes.loss_gradients import hash_of
 from ntkjax.selection.methods.method import Method, Words
 from ntkjax.selection.passes import Counts, Pass, on_target, over_candidates
-from ntkjax.selection.problem import Advance, Outline, Problem, Scored
+from ntkjax.selection.problem import Advance, Outline, Problem, Request, Scored
 
 
 def score(problem: Problem) -> Scored:
     """Scores at the end of the warm-up. Cost: F + s·F for each candidate, s probes.
 
     Raises:
-        InputError: If the kernel is not possible, or a number is not finite.
+        InputError: If the head lacks an eigenpair, or a number is not finite.
     """
-    check(problem.outline)
     readout, seed = read_readout(problem.model, problem.vocab_size), problem.seed
     kernel = named_kernel(problem.options.kernel, readout, stream(seed, "probes"))
     base = readout_function(problem.model, readout)
@@ -59,6 +58,18 @@ def score(problem: Problem) -> Scored:
     return Scored(found.column("score").astype(np.float64), facts=facts)
 
 
+def refuse(request: Request) -> None:
+    """Raises `InputError` for a kernel that there is not, or a θ of all weights."""
+    if not request.is_lora:
+        raise InputError(
+            "kernels of a model whose head is trained need a gradient for each entry "
+            f"of the vocabulary; use {setting('parameters')} lora.",
+            field="method",
+            value="ntk",
+        )
+    check_kernel(request.options.kernel, "kernel")
+
+
 def check(outline: Outline) -> None:
     """Raises `InputError` if the kernel is not possible for the model."""
     count_probes(outline)
@@ -71,17 +82,10 @@ def count_probes(outline: Outline) -> int:
     refused when it is read.
 
     Raises:
-        InputError: If there is no such kernel, or it is not possible for the model.
+        InputError: If it is not possible for the model.
     """
-    config, lora, name = outline.config, outline.lora, outline.options.kernel
-    if lora is None:
-        raise InputError(
-            "kernels of a model whose head is trained need a gradient for each entry "
-            f"of the vocabulary; use {setting('parameters')} lora.",
-            field="method",
-            value="ntk",
-        )
-    obstacle = head_obstacle(config, lora)
+    config, name = outline.config, outline.options.kernel
+    obstacle = head_obstacle(config, outline.lora)
     readout = UnreadReadout(config.hidden_size, outline.vocab_size, obstacle)
     try:
         return num_probes(name, readout)
@@ -130,6 +134,7 @@ METHOD = Method(
         },
     ),
     flags=("kernel", "pooling", "length_normalize"),
+    refuse=refuse,
     check=check,
     warmup="target",
     shortlist="vote",

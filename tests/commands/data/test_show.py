@@ -53,8 +53,8 @@ def test_without_examples(chats, capsys):
 
 
 BAD = {
-    "template": (["--template", "jinja"], ["--template jinja", "auto, plain or chat"]),
-    "train on": (["--train-on", "first"], ["--train-on first", "all or last"]),
+    "template": (["--template", "jinja"], ["--template jinja", "auto, plain, chat"]),
+    "train on": (["--train-on", "first"], ["--train-on first", "all, last"]),
     "date": (["--template-date", "today"], ["--template-date today", "YYYY-MM-DD"]),
     "plain chat": (["--template", "plain"], ["queries.jsonl:1", "--template plain"]),
     "show": (["--show", "-1"], ["--show"]),

@@ -15,9 +15,9 @@ def test_the_defaults_are_right():
     ("changes", "says"),
     [
         ({"domain": "musical"}, "domain musical: expected one of medical"),
-        ({"seeds": 1}, "seeds 1: an interval needs at least 2"),
-        ({"budget": 0}, "budget 0: expected at least 1"),
-        ({"budget": 5000}, "budget 5000: the pool has 2208 examples"),
+        ({"seeds": 1}, "seeds 1: expected at least 2, for an interval"),
+        ({"budget": 0}, "budget 0: expected 1 to 2208"),
+        ({"budget": 5000}, "budget 5000: expected 1 to 2208, the examples of"),
         ({"world_seed": -1}, "world_seed -1: expected 0 to"),
         ({"training": TrainingSettings(steps=0)}, "training.steps 0"),
     ],

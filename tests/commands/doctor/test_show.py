@@ -71,7 +71,7 @@ def test_a_failed_check_ends_with_1_and_advice(quick, capsys, monkeypatch):
             ["--distributed", "auto", "--coordinator-address", "h:1"],
             "--num-processes is missing",
         ),
-        (["--distributed", "yes"], "--distributed yes: expected auto or off."),
+        (["--distributed", "yes"], "--distributed yes: expected one of auto, off."),
         (["--distributed", "auto", "--mesh", "x=2"], "--mesh x=2: expected auto"),
         (["--distributed", "auto"], "JAX finds no cluster here"),
     ],

@@ -15,6 +15,10 @@ def settings(**changes) -> EvaluateSettings:
     [
         ({"batch_size": 0}, "batch_size 0: expected at least 1"),
         ({"max_new_tokens": 0}, "max_new_tokens 0: expected at least 1"),
+        (
+            {"generate": True, "max_new_tokens": 256},
+            "max_new_tokens 256: expected 1 to 255, below",
+        ),
         ({"seed": -1}, "seed -1: expected 0 to"),
         ({"seed": 2**32}, "seed 4294967296: expected 0 to"),
     ],

@@ -20,12 +20,13 @@ def settings(**changes) -> FidelitySettings:
     [
         ({"pooling": "mean"}, "pooling mean: expected one of all, response, last"),
         ({"top": 0}, r"top 0: expected 1 to num_candidates \(80\)"),
-        ({"num_candidates": 2, "top": 1}, "at least 3 candidates"),
-        ({"cosine_tokens": 1}, "at least 2 outputs"),
+        ({"num_candidates": 2, "top": 1}, "num_candidates 2: expected at least 3, for"),
+        ({"cosine_tokens": 1}, "cosine_tokens 1: expected at least 2, for"),
         ({"seed": -1}, "seed -1"),
         ({"seed": 2**32}, "seed 4294967296: expected 0 to"),
         ({"sketches": ("shift:64", "shift:064")}, "sketches: a name is given twice"),
         ({"kernels": ("summed", "summed")}, "kernels: a name is given twice"),
+        ({"kernels": ("summed", "random_0")}, "kernels random_0: expected numbers of"),
         ({"sketches": ("shift",)}, "sketches shift: expected kind:size"),
     ],
 )

@@ -17,6 +17,8 @@ def test_counts_take_the_place_of_files():
         ({"num_pool": 0}, "num_pool 0: expected at least 1"),
         ({"tokens_per_example": 0}, "tokens_per_example 0: expected at least 1"),
         ({"tokens_per_example": 300}, "expected at most max_length 256"),
+        ({"budget": 101}, "budget 101: expected at most num_pool 100"),
+        ({"method": "less", "warmup": "none"}, "method less: needs the Adam moments"),
     ],
 )
 def test_slips_are_refused(changes, message):

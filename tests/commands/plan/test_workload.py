@@ -56,8 +56,9 @@ def test_files_are_counted_and_tokenized(tmp_path):
 
 def test_too_few_rows_are_refused(tmp_path):
     world = build_world(tmp_path)
-    with pytest.raises(InputError, match="the pool has only 100"):
-        read_workload(small_settings(budget=101), tmp_path)
+    small = small_settings(pool=(world.candidates,), num_pool=None, budget=31)
+    with pytest.raises(InputError, match="budget 31: the pool has only 30"):
+        read_workload(small, tmp_path)
     few = small_settings(target=(world.queries,), num_target=21)
     with pytest.raises(InputError, match="num_target 21: there are only 20"):
         read_workload(few, world.model)

@@ -103,10 +103,10 @@ BAD = {
         ["--training.epochs and --training.steps", "only one"],
     ),
     "share of nothing": ({"validation_share": 0.001}, ["--validation-share 0.001"]),
-    "unknown keep": ({"keep": "first"}, ["--keep first", "best or last"]),
+    "unknown keep": ({"keep": "first"}, ["--keep first", "best, last"]),
     "unknown type": ({"dtype": "float64"}, ["--dtype float64"]),
     "missing adapter": ({"adapter": "absent"}, ["--adapter absent"]),
-    "unknown parameters": ({"parameters": "all"}, ["--parameters all", "lora or full"]),
+    "unknown parameters": ({"parameters": "all"}, ["--parameters all", "lora, full"]),
     "LoRA of all weights": ({"parameters": "full"}, ["--lora.rank", "leave one"]),
     "missing mask": ({"mask": "absent"}, ["--mask absent", "No such file"]),
     "no mask": (

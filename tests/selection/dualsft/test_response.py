@@ -12,6 +12,7 @@ from ntkjax.passes.loss_gradients import hash_of, loss_gradient_sum
 from ntkjax.selection.dualsft import response
 from ntkjax.selection.dualsft.response import (
     candidates_gradient,
+    check_response,
     second_order_facts,
     validation_response,
 )
@@ -126,14 +127,15 @@ def test_curvatures():
 
 def test_what_is_missing_is_named():
     with pytest.raises(InputError) as error:
-        validation_response(problem_with(replace(PLAIN, kappa=1.0), moments=False))
+        check_response(replace(PLAIN, kappa=1.0), has_moments=False)
     assert str(error.value) == (
         "dualsft.curvature adam: needs the Adam moments of a warm-up; use warmup "
         "pool, dualsft.curvature fisher, or dualsft.kappa 0."
     )
     with pytest.raises(InputError, match=r"dualsft.lambda_new 0 and .* above 0"):
-        validation_response(problem_with(replace(PLAIN, lambda_new=0.0)))
+        check_response(replace(PLAIN, lambda_new=0.0), has_moments=True)
     # first order asks for no moments
+    check_response(PLAIN, has_moments=False)
     validation_response(problem_with(moments=False))
 
 

@@ -21,6 +21,7 @@ from ntkjax.selection.options import (
     MaskOptions,
     MethodOptions,
 )
+from ntkjax.selection.problem import Request
 from tests.oracles import normwise
 from tests.selection.loss_oracle import (
     explicit,
@@ -238,21 +239,19 @@ def test_rounds():
     ],
 )
 def test_turns_need_a_mask(changes, message):
-    problem = problem_with(dataclasses.replace(FIRST, **changes))
+    options = MethodOptions(dualsft=dataclasses.replace(FIRST, **changes))
     with pytest.raises(InputError) as error:
-        dualsft.score(problem)
+        dualsft.refuse(Request(options, True, True))
     assert str(error.value).startswith(message)
 
 
-def test_a_budget_over_the_parameters_is_refused_before_any_work():
+def test_a_budget_over_the_parameters_is_refused():
     problem = problem_with(FIRST, MaskOptions(budget=10**6))
     with pytest.raises(InputError, match=r"mask.budget 1000000: there are only"):
-        dualsft.score(problem)
-    assert problem.candidates.computed == []
+        dualsft.check(problem.outline)
     problem = problem_with(FIRST, MaskOptions(budget=3, granularity="layer"))
     with pytest.raises(InputError, match=r"mask.budget 3: the smallest layer has"):
-        dualsft.score(problem)
-    assert problem.candidates.computed == []
+        dualsft.check(problem.outline)
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ from ntkjax.errors import InputError
 from ntkjax.gradients.per_output import flatten
 from ntkjax.math.seeds import stream
 from ntkjax.math.sketches import SKETCHES
-from ntkjax.selection.methods.less import learning_rate_weights, score
+from ntkjax.selection.methods.less import learning_rate_weights, refuse, score
 from ntkjax.selection.options import LessOptions, MethodOptions, SketchOptions
+from ntkjax.selection.problem import Request
 from tests.selection.slow_gradients import explicit_gradients, matrix_of
 from tests.selection.small_problem import THETA, small_problem
 
@@ -222,11 +223,11 @@ def test_facts():
     }
 
 
-def test_adam_without_moments_is_refused_before_any_pass():
-    problem = problem_with(moments=False)
+def test_adam_without_moments_is_refused():
     with pytest.raises(InputError, match=r"needs the Adam moments .* warmup pool"):
-        score(problem)
-    assert problem.candidates.computed == []
+        refuse(Request(MethodOptions(), True, has_moments=False))
+    refuse(Request(MethodOptions(), True, has_moments=True))
+    refuse(Request(MethodOptions(less=LessOptions("sgd")), True, has_moments=False))
 
 
 def test_a_warm_up_that_never_moved_is_refused():

@@ -1,5 +1,5 @@
 from ntkjax.selection.methods.method import Method, Words, no_passes
-from ntkjax.selection.problem import Scored
+from ntkjax.selection.problem import Request, Scored
 from tests.selection.small_problem import small_problem
 from tests.selection.test_passes import COUNTS
 
@@ -14,6 +14,7 @@ def test_a_row_says_little_by_default():
         Words("number", "A number."),
         warmup="none",
     )
+    method.refuse(Request(outline.options, True, False))
     method.check(outline)
     assert method.passes(outline, COUNTS) == []
     assert method.words.finding({}) is None

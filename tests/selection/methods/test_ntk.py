@@ -14,6 +14,7 @@ from ntkjax.outputs.pooled import PooledHidden, PooledLogits
 from ntkjax.passes.run_pass import Batching
 from ntkjax.selection.methods import ntk
 from ntkjax.selection.options import MethodOptions
+from ntkjax.selection.problem import Request
 from tests.oracles import jacobians, normwise
 from tests.selection.small_problem import LONGEST, MODEL, small_problem
 
@@ -104,14 +105,14 @@ def test_what_is_shared():
 
 
 def test_impossible_kernels_are_refused():
+    for name in ("summed", "spectral_99"):  # that may be one of a larger model
+        ntk.refuse(Request(MethodOptions(kernel=name), True, True))
     with pytest.raises(InputError, match=r"^kernel spectre: no kernel 'spectre'"):
-        ntk.score(problem_with("spectre"))
+        ntk.refuse(Request(MethodOptions(kernel="spectre"), True, True))
     with pytest.raises(InputError, match=r"^kernel spectral_99: "):
-        ntk.score(problem_with("spectral_99"))
+        ntk.check(problem_with("spectral_99").outline)
 
 
 def test_a_model_without_lora_is_refused():
-    problem = problem_with("summed")
-    whole = dataclasses.replace(problem.model, lora=None)
     with pytest.raises(InputError, match=r"^method ntk: .* parameters lora"):
-        ntk.score(dataclasses.replace(problem, model=whole))
+        ntk.refuse(Request(MethodOptions(), False, True))
