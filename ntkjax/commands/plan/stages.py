@@ -58,7 +58,7 @@ class Clock:
     def stages(self, passes: Sequence[Pass]) -> list[Stage]:
         """All stages in order."""
         own = [self._pass(each) for each in passes]
-        return [self._load(), *self._warm_up(), *own, self._report()]
+        return [self._load(), *self._warm_up(), *own]
 
     def _load(self) -> Stage:
         """Weights from disk, and every line of the pool."""
@@ -67,11 +67,6 @@ class Clock:
         read = cost.num_weights * cost.bytes_each / parts / self.host.read_rate
         rows = self.selection.workload.num_pool
         return _host_stage("load", rows, read + rows * self.host.row_seconds)
-
-    def _report(self) -> Stage:
-        """Every line of the pool once more, for the table of scores."""
-        rows = self.selection.workload.num_pool
-        return _host_stage("report", rows, rows * self.host.row_seconds)
 
     def _warm_up(self) -> list[Stage]:
         """One process trains, on its own data groups."""
@@ -141,12 +136,14 @@ class Clock:
     def _host_seconds(self, each: Pass) -> float:
         """Reading, tokenizing, storing and arithmetic of the host."""
         own = each.host_flops / self.host.float64_rate
-        own += each.examples * each.hashed_texts * _HASHING
+        if each.hashed_texts:
+            seconds = self.host.row_seconds + each.hashed_texts * _HASHING
+            own += each.examples * seconds
         if each.is_shared:
             mean = self.selection.workload.of(each.side).mean
             rows = each.examples * each.repeats / self.layout.num_teams
-            stored = each.row_bytes / self.host.read_rate
-            return own + rows * (mean / self.host.tokens_rate + stored)
+            text = self.host.row_seconds + mean / self.host.tokens_rate
+            return own + rows * (text + each.row_bytes / self.host.read_rate)
         if each.reads_embeddings:  # for their checksums, and for what is in them
             width = 4 * self.selection.cost.config.hidden_size
             own += 2 * each.examples * width / self.host.read_rate
