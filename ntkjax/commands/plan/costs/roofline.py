@@ -49,7 +49,7 @@ class Host:
     Attributes:
         read_rate: Bytes per second from files, weights and shards. Assumed.
         float64_rate: FLOPs per second of cosines. Measured on two cores.
-        tokens_rate: Tokens per second of reading and tokenizing. Measured on one core.
+        tokens_rate: Tokens per second of tokenizing. Measured on one core.
         row_seconds: To read and check a line. Measured on one core.
     """
 
