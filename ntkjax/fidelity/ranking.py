@@ -1,14 +1,17 @@
 """Whether an approximate kernel orders the candidates as the exact one does.
 
-Two questions, both answered with Spearman's ρ, Kendall's τ-b and the top-N overlap
-(`ntkjax.math.ranking`) and with bootstrap intervals over queries:
+Two questions, both answered with every measure of `MEASURES` (they are functions of
+`ntkjax.math.ranking`) and with bootstrap intervals over queries:
 
 * per query: the order of the candidates in each row, averaged over rows;
 * mean score: the order by the column means s(y) = 1/n Σ_i K(x_i, y), by which data are
   selected. Noise that differs from row to row averages out here, so this is usually the
   higher number.
+
+A measure is a row of `MEASURES` and a field of `Ranking`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +36,55 @@ class Ranking:
     spearman: Estimate
     kendall: Estimate
     top_overlap: Estimate
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of agreement, and how a report speaks of it.
+
+    Texts hold N as {top}, the number of candidates as {candidates}, and what unrelated
+    orders share of the top N as {chance}.
+
+    Attributes:
+        agreement: Two lists of scores and N to a number; 1 is the same order.
+        header: Of its column.
+        word: In the glossary.
+        meaning: What it means, in whole sentences.
+        has_interval: Whether its interval is shown beside it.
+    """
+
+    agreement: Callable[[np.ndarray, np.ndarray, int], float]
+    header: str
+    word: str
+    meaning: str
+    has_interval: bool = False
+
+
+MEASURES = {
+    "spearman": Measure(
+        lambda a, b, top: spearman(a, b),
+        "Spearman [95%]",
+        "Spearman",
+        "Agreement of two orders: 1 the same, 0 unrelated, −1 reversed. It is the "
+        "correlation of their ranks.",
+        has_interval=True,
+    ),
+    "kendall": Measure(
+        lambda a, b, top: kendall(a, b),
+        "Kendall",
+        "Kendall",
+        "Agreement of two orders, on the same scale: the share of pairs in the same "
+        "order minus that of pairs in the opposite one.",
+    ),
+    "top_overlap": Measure(
+        top_overlap,
+        "top-{top} overlap (chance\N{NO-BREAK SPACE}{chance})",
+        "Top-{top} overlap and chance",
+        "Share of the {top} highest candidates that both kernels name. Two unrelated "
+        "orders share {top} / {candidates} = {chance} on average.",
+    ),
+}
+"""By field of `Ranking`, in the order of the columns; short tables have the first."""
 
 
 def per_query_ranking(
@@ -88,10 +140,10 @@ def mean_score_ranking(
 
 
 def _agreements(approx: np.ndarray, exact: np.ndarray, top: int) -> np.ndarray:
-    """ρ, τ and overlap of each pair of rows, [rows, 3]."""
+    """Every measure of each pair of rows, [rows, measures]."""
     return np.array(
         [
-            (spearman(a, b), kendall(a, b), top_overlap(a, b, top))
+            [measure.agreement(a, b, top) for measure in MEASURES.values()]
             for a, b in zip(approx, exact, strict=True)
         ]
     )
@@ -105,7 +157,8 @@ def _row_weights(resamples: np.ndarray) -> np.ndarray:
 
 
 def _ranking(values: np.ndarray, samples: np.ndarray) -> Ranking:
-    return Ranking(*(estimate(v, s) for v, s in zip(values, samples.T, strict=True)))
+    estimates = map(estimate, values, samples.T)
+    return Ranking(**dict(zip(MEASURES, estimates, strict=True)))
 
 
 def _check(approx: np.ndarray, exact: np.ndarray, top: int) -> None:

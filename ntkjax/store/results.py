@@ -5,9 +5,9 @@
         schema: int = 1
         loss: float
 
-Fields are numbers, texts, tuples, mappings and dataclasses of these. Whoever adds,
-drops or redefines one raises `schema`: a file of another number is refused, since its
-numbers may mean something else.
+Fields are numbers, texts, tuples, mappings and dataclasses of these. A file
+that lacks one, or has one more, is refused. Whoever changes what one means raises
+`schema`: a file of another number is refused, too.
 """
 
 import textwrap

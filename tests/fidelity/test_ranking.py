@@ -1,3 +1,4 @@
+import dataclasses
 import time
 
 import numpy as np
@@ -5,7 +6,12 @@ import pytest
 from scipy import stats
 
 from ntkjax.errors import InputError
-from ntkjax.fidelity.ranking import mean_score_ranking, per_query_ranking
+from ntkjax.fidelity.ranking import (
+    MEASURES,
+    Ranking,
+    mean_score_ranking,
+    per_query_ranking,
+)
 from ntkjax.math.bootstrap import bootstrap_rows
 
 
@@ -113,3 +119,7 @@ def test_speed():
     mean_score_ranking(approx, exact, rows, 10)
     per_query_ranking(approx, exact, rows, 10)
     assert time.process_time() - start < 2
+
+
+def test_every_measure_is_a_field():
+    assert list(MEASURES) == [field.name for field in dataclasses.fields(Ranking)]

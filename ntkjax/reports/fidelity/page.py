@@ -13,7 +13,11 @@ from ntkjax.reports.fidelity.plots import (
     ranking_figure,
     scores_figure,
 )
-from ntkjax.reports.fidelity.tables import fidelity_headers, fidelity_sections
+from ntkjax.reports.fidelity.tables import (
+    fidelity_headers,
+    fidelity_sections,
+    measure_words,
+)
 from ntkjax.reports.fidelity.verdict import verdict
 from ntkjax.reports.templates import render
 
@@ -49,6 +53,7 @@ def fidelity_page(result: FidelityResult, arrays: dict[str, np.ndarray]) -> str:
         verdict=verdict(result),
         headers=fidelity_headers(result),
         sections=fidelity_sections(result),
+        measures=measure_words(result),
         figures=_figures(result, arrays),
     )
 

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ntkjax.fidelity.compare import KernelFidelity
+from ntkjax.fidelity.ranking import MEASURES, Measure
 from ntkjax.fidelity.result import FidelityResult
 from ntkjax.reports.numbers import (
     count_text,
@@ -16,30 +17,47 @@ from ntkjax.reports.numbers import (
 
 
 def fidelity_headers(result: FidelityResult) -> tuple[str, ...]:
-    """Column headers; the last names N and the overlap that chance would give."""
-    chance = error_text(result.chance_overlap)
+    """Column headers; that of an overlap names N and what chance would give."""
     return (
         "kernel",
         "cost",
         "cross-term ratio",
         "error after factor",
-        "Spearman [95%]",
-        "Kendall",
-        f"top-{result.top} overlap (chance\N{NO-BREAK SPACE}{chance})",
+        *(_filled(measure.header, result) for measure in MEASURES.values()),
     )
 
 
 def fidelity_cells(kernel: KernelFidelity) -> tuple[str, ...]:
     """Cells of one kernel, in the order of `fidelity_headers`."""
-    errors, ranking = kernel.cross_terms, kernel.mean_score
+    errors = kernel.cross_terms
     return (
         kernel.name,
         count_text(kernel.cost),
         ratio_text(errors.raw_pairs.q50),
         error_text(errors.relative_error),
-        interval_text(ranking.spearman),
-        share_text(ranking.kendall.value),
-        share_text(ranking.top_overlap.value),
+        *(_cell(kernel, name, measure) for name, measure in MEASURES.items()),
+    )
+
+
+def measure_words(result: FidelityResult) -> list[tuple[str, str]]:
+    """What each measure is called, and what it means."""
+    return [
+        (_filled(measure.word, result), _filled(measure.meaning, result))
+        for measure in MEASURES.values()
+    ]
+
+
+def _cell(kernel: KernelFidelity, name: str, measure: Measure) -> str:
+    found = getattr(kernel.mean_score, name)
+    return interval_text(found) if measure.has_interval else share_text(found.value)
+
+
+def _filled(text: str, result: FidelityResult) -> str:
+    """A text of `Measure`, with this run's numbers."""
+    return text.format(
+        top=result.top,
+        candidates=result.num_candidates,
+        chance=error_text(result.chance_overlap),
     )
 
 

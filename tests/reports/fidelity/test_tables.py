@@ -8,6 +8,7 @@ from ntkjax.reports.fidelity.tables import (
     fidelity_headers,
     fidelity_sections,
     fidelity_table,
+    measure_words,
 )
 from ntkjax.reports.numbers import interval_text, ratio_text, share_text
 
@@ -59,3 +60,9 @@ def test_brackets_in_a_name_are_no_markup(result):
     exact, summed, *others = result.kernels
     kernels = (exact, replace(summed, name="[bold]x[/]"), *others)
     assert "[bold]x[/]" in printed(replace(result, kernels=kernels))
+
+
+def test_every_measure_has_its_words(result):
+    found = dict(measure_words(replace(result, top=20, num_candidates=5000)))
+    assert list(found) == ["Spearman", "Kendall", "Top-20 overlap and chance"]
+    assert "20 / 5000 = " in found["Top-20 overlap and chance"]
