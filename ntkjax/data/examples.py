@@ -20,7 +20,8 @@ import numpy as np
 
 from ntkjax.data.chat.messages import Message, read_messages
 from ntkjax.data.formats.fields import filled, shown, string
-from ntkjax.data.formats.records import Record, file_names, read_records
+from ntkjax.data.formats.records import Record, file_names
+from ntkjax.data.formats.table import read_records
 from ntkjax.errors import InputError
 
 
@@ -72,7 +73,7 @@ class Example:
 def read_examples(paths: Sequence[Path]) -> list[Example]:
     """All examples of the files, in order.
 
-    Files whose name ends in `.parquet` are Parquet, all others JSON lines. Files of the
+    Their names say of which format they are (`ntkjax.data.formats.table`). Files of the
     same name are told apart by their full path in ids and locations.
 
     Raises:

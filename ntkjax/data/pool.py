@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Int64, UInt64
 
 from ntkjax.data.examples import FIELDS, Example, repeated_id, to_example
-from ntkjax.data.formats.line_rows import LinePlaces, LineRows
-from ntkjax.data.formats.parquet_rows import ParquetRows
-from ntkjax.data.formats.records import data_files, is_parquet, read_records
+from ntkjax.data.formats.format import Format, Rows
+from ntkjax.data.formats.line_rows import LinePlaces
+from ntkjax.data.formats.records import data_files
+from ntkjax.data.formats.table import format_of, read_records
 from ntkjax.errors import InputError
 from ntkjax.store.run_path import RunPath
 
@@ -53,14 +54,14 @@ class Pool:
 
     Attributes:
         paths: The files.
-        is_parquet: Whether they are Parquet; else they are JSON lines.
+        format: Of the files, and of those that it writes.
     """
 
     def __init__(
-        self, paths: Sequence[Path], stored: LineRows | ParquetRows, labels: Labels
+        self, paths: Sequence[Path], format: Format, stored: Rows, labels: Labels
     ):
         self.paths = tuple(paths)
-        self.is_parquet = isinstance(stored, ParquetRows)
+        self.format = format
         self._stored = stored
         self._labels = labels
 
@@ -93,8 +94,7 @@ class Pool:
     def write_rows(self, rows: Sequence[int] | np.ndarray, path: RunPath) -> None:
         """Writes the user's own records in the order given, whole or not at all.
 
-        JSON lines: the bytes of each line and one line feed. Parquet: the rows with all
-        columns.
+        The format is that of the files. Lines keep their bytes, rows all their columns.
 
         Raises:
             IndexError: If there is no such row.
@@ -115,8 +115,8 @@ def open_pool(
 ) -> Pool:
     """The pool of all records of the files, in order.
 
-    Cost: one pass over the files. Memory: 24 bytes per row of JSON lines and none for
-    Parquet, and what `Labels` keeps; some 16 more per row while ids are compared.
+    Cost: one pass over the files. Memory: 24 bytes for each row that is a line, and
+    what `Labels` keeps; some 16 more per row while ids are compared.
 
     Args:
         paths: The files.
@@ -124,12 +124,11 @@ def open_pool(
 
     Raises:
         InputError: If a file cannot be read or has no examples, if a record breaks the
-            rules of `ntkjax.data.examples`, if two records have the same id, if JSON
-            lines and Parquet are mixed, or if Parquet files have different columns.
+            rules of `ntkjax.data.examples`, if two records have the same id, if
+            formats are mixed, or if Parquet files have different columns.
     """
     files = data_files(paths)
-    _require_one_kind(paths)
-    lines = not is_parquet(paths[0])
+    found = _only_format(paths)
     places, labels, hashes, ends = LinePlaces(), Labels(), array("Q"), []
     for file in files:
         for record in read_records(file.path, file.name, FIELDS):
@@ -137,21 +136,24 @@ def open_pool(
             hashes.append(_hash(example.id))
             labels.note(example)
             look(example)
-            if lines:
+            if record.length:
                 places.note(record)
         ends.append(len(hashes))
-    stored = LineRows(files, ends, places) if lines else ParquetRows(files, FIELDS)
+    stored = found.rows(files, FIELDS, ends, places)
     _require_unique(stored, np.array(hashes, np.uint64))
-    return Pool(paths, stored, labels)
+    return Pool(paths, found, stored, labels)
 
 
-def _require_one_kind(paths: Sequence[Path]) -> None:
+def _only_format(paths: Sequence[Path]) -> Format:
+    first = format_of(paths[0])
     for path in paths:
-        if is_parquet(path) != is_parquet(paths[0]):
+        if format_of(path) is not first:
+            names = sorted((format_of(path).name, first.name))
             raise InputError(
-                f"{path}: JSON lines and Parquet in one pool ({paths[0]}); give files "
+                f"{path}: {' and '.join(names)} in one pool ({paths[0]}); give files "
                 "of one kind."
             )
+    return first
 
 
 def _hash(identity: str) -> int:
@@ -160,9 +162,7 @@ def _hash(identity: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _require_unique(
-    stored: LineRows | ParquetRows, hashes: UInt64[np.ndarray, " n"]
-) -> None:
+def _require_unique(stored: Rows, hashes: UInt64[np.ndarray, " n"]) -> None:
     """Refuses the first row whose id another row before it has.
 
     Equal ids have equal hashes. Rows of equal hashes are read again, as different ids

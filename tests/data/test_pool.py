@@ -71,7 +71,7 @@ def test_the_same_examples_and_bytes_as_reading_all(tmp_path_factory, files, see
     examples = read_examples(paths)
     lines = [line for content in files for line in lines_of(content)]
     pool = open_pool(paths)
-    assert (pool.paths, pool.is_parquet) == (tuple(paths), False)
+    assert (pool.paths, pool.format.name) == (tuple(paths), "JSON lines")
     assert len(pool) == len(examples) == len(lines)
     assert pool.read(range(len(pool))) == examples
     rows = random.Random(seed).choices(range(len(pool)), k=7)
@@ -92,7 +92,7 @@ def test_parquet_is_like_reading_all(tmp_path):
     two = write_parquet(tmp_path / "b.parquet", *records[10:])
     examples = read_examples([one, two])
     pool = open_pool([one, two])
-    assert pool.is_parquet
+    assert pool.format.name == "Parquet"
     assert pool.read(range(len(pool))) == examples
     rows = [16, 3, 10, 3, 9]
     assert pool.read(rows) == [examples[row] for row in rows]

@@ -133,7 +133,7 @@ def _write(
 ) -> list[str]:
     """Writes scores, the chosen, and what there is of parameters; gives the names."""
     out, pool = settings.out, inputs.pool
-    selected = f"selected.{'parquet' if pool.is_parquet else 'jsonl'}"
+    selected = f"selected{pool.format.suffixes[0]}"
     write_scores(pool, found, out / "scores.parquet")
     pool.write_rows(found.selected, out / selected)
     written = write_parameters(out, scored, prepared.model, prepared.theta, model_hash)

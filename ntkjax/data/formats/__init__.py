@@ -1,1 +1,1 @@
-"""Rows of files: JSON lines and Parquet, with the place of each row."""
+"""Formats of data files, one file each, with the place of each row in a file."""

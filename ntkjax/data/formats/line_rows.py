@@ -1,20 +1,54 @@
-"""Rows of JSON lines by number, read from disk when they are needed."""
+"""Lines of text files: all of them in order, or some by number when they are needed.
 
+Blank lines are no records. Lines end with a line feed, and a carriage return before it
+is no part of them; a byte-order mark is no part of the first one.
+"""
+
+import codecs
 import contextlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Int64
 
-from ntkjax.data.formats.records import DataFile, Record, parse_line
+from ntkjax.data.formats.records import DataFile, Record
+from ntkjax.errors import InputError
 from ntkjax.store.atomic import write_atomically
 from ntkjax.store.run_path import RunPath
 
 
+def text_lines(file: BinaryIO, name: str) -> Iterator[Record]:
+    """The lines that are not blank, each as a record whose value is its text.
+
+    Args:
+        file: An opened file.
+        name: What messages call it.
+
+    Raises:
+        InputError: If a line is no UTF-8.
+    """
+    start = 0
+    for number, whole in enumerate(file, start=1):
+        line = whole.removeprefix(codecs.BOM_UTF8) if number == 1 else whole
+        first = start + len(whole) - len(line)
+        start += len(whole)
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{name} line {number}: byte {error.start + 1} is not UTF-8; save the "
+                "file as UTF-8."
+            ) from error
+        if text.strip():
+            length = len(line.removesuffix(b"\n").removesuffix(b"\r"))
+            yield Record(text, name, "line", number, first, length)
+
+
 class LinePlaces:
-    """Where the records of JSON lines are, noted one by one: 24 bytes each.
+    """Where the records of lines are, noted one by one: 24 bytes each.
 
     Attributes:
         numbers: Their lines, from 1.
@@ -32,13 +66,25 @@ class LinePlaces:
 
 
 class LineRows:
-    """The rows of one or more files of JSON lines, numbered from 0."""
+    """The rows of one or more files of lines, numbered from 0."""
 
     def __init__(
-        self, files: Sequence[DataFile], ends: Sequence[int], places: LinePlaces
+        self,
+        files: Sequence[DataFile],
+        ends: Sequence[int],
+        places: LinePlaces,
+        parse: Callable[[str, str], Any],
     ):
-        """Takes the files, the number of rows up to the end of each, and the places."""
+        """Takes what was found when the files were read through.
+
+        Args:
+            files: The files.
+            ends: The number of rows up to the end of each.
+            places: Where the rows are.
+            parse: A line and where it stands to the record's value.
+        """
         self._files = files
+        self._parse = parse
         self._ends = np.array(ends, np.int64)
         self._numbers = np.array(places.numbers, np.int64)
         self._starts = np.array(places.starts, np.int64)
@@ -52,7 +98,7 @@ class LineRows:
         """
         for row, (file, line) in zip(rows, self._lines(rows), strict=True):
             number = int(self._numbers[row])
-            value = parse_line(line.decode(), f"{file.name} line {number}")
+            value = self._parse(line.decode(), f"{file.name} line {number}")
             yield Record(value, file.name, "line", number)
 
     def write(self, rows: Int64[np.ndarray, " n"], path: RunPath) -> None:

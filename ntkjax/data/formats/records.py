@@ -1,16 +1,12 @@
-"""Files to records: JSON lines, or Parquet where the name ends in `.parquet`.
+"""Records of files, and files that are read again.
 
-A record is what the file holds, unchecked; `ntkjax.data.examples` has the rules. Blank
-lines are no records. Lines end with a line feed, and a carriage return before it is no
-part of them; a byte-order mark is no part of the first one.
+A record is what the file holds, unchecked; `ntkjax.data.examples` has the rules.
 """
 
-import codecs
 import dataclasses
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -25,8 +21,8 @@ class Record(NamedTuple):
         name: What messages call the file.
         unit: "line", or "row" in Parquet.
         number: Its line or row, from 1.
-        start: JSON lines: the file's byte at which the line begins.
-        length: JSON lines: bytes of the line, without its end.
+        start: The file's byte at which its line begins.
+        length: Bytes of the line, without its end; 0 where records are no lines.
     """
 
     value: Any
@@ -104,11 +100,6 @@ def file_names(paths: Sequence[Path]) -> list[str]:
     return [path.name if counts[path.name] == 1 else str(path) for path in resolved]
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether the file is read as Parquet, by its name."""
-    return path.suffix == ".parquet"
-
-
 def open_data(path: Path) -> BinaryIO:
     """The file, opened for reading.
 
@@ -119,87 +110,7 @@ def open_data(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); expected a file of JSON lines "
-            "or Parquet."
-        ) from error
-
-
-def read_records(path: Path, name: str, fields: Sequence[str]) -> Iterator[Record]:
-    """The records of a file in order, one at a time.
-
-    Args:
-        path: The file.
-        name: What messages call it.
-        fields: The columns to read of Parquet; JSON records are always whole.
-
-    Raises:
-        InputError: If the file cannot be read, is damaged, or has no records.
-    """
-    number = 0
-    with open_data(path) as file:
-        read = _parquet_records if is_parquet(path) else _json_records
-        for record in read(file, name, fields):
-            number = record.number
-            yield record
-    if not number:
-        raise InputError(f"{path}: no examples; expected at least one record.")
-
-
-def parse_line(text: str, where: str) -> Any:
-    """The value of one JSON line.
-
-    Raises:
-        InputError: If it is no JSON.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", error)
-        column = getattr(error, "colno", 1)
-        raise InputError(
-            f"{where}: bad JSON at column {column} ({reason}); expected one JSON "
-            "object on each line."
-        ) from error
-
-
-def _json_records(file: BinaryIO, name: str, fields: Sequence[str]) -> Iterator[Record]:
-    del fields  # a line is parsed whole
-    start = 0
-    for number, whole in enumerate(file, start=1):
-        where = f"{name} line {number}"
-        line = whole.removeprefix(codecs.BOM_UTF8) if number == 1 else whole
-        first = start + len(whole) - len(line)
-        start += len(whole)
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{where}: byte {error.start + 1} is not UTF-8; save the file as UTF-8."
-            ) from error
-        if text.strip():
-            length = len(line.removesuffix(b"\n").removesuffix(b"\r"))
-            value = parse_line(text, where)
-            yield Record(value, name, "line", number, first, length)
-
-
-def _parquet_records(
-    file: BinaryIO, name: str, fields: Sequence[str]
-) -> Iterator[Record]:
-    import pyarrow
-    from pyarrow import parquet
-
-    number = 0
-    try:
-        table = parquet.ParquetFile(file)
-        present = [field for field in fields if field in table.schema_arrow.names]
-        for batch in table.iter_batches(columns=present):
-            for value in batch.to_pylist():
-                number += 1
-                yield Record(value, name, "row", number)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{name}: damaged Parquet after row {number} ({reason}); write it anew."
+            f"{path}: cannot be read ({error.strerror}); expected a file of examples."
         ) from error
 
 

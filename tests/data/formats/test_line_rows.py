@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from ntkjax.data.formats.json_lines import parse_line
 from ntkjax.data.formats.line_rows import LinePlaces, LineRows
-from ntkjax.data.formats.records import Record, data_files, read_records
+from ntkjax.data.formats.records import Record, data_files
+from ntkjax.data.formats.table import read_records
 from ntkjax.errors import InputError
 
 
@@ -21,7 +23,7 @@ def open_rows(folder, *contents):
             num += 1
         ends.append(num)
     files = data_files([folder / f"q{index}.jsonl" for index in range(len(contents))])
-    return LineRows(files, ends, places)
+    return LineRows(files, ends, places, parse_line)
 
 
 def test_records_in_any_order_and_more_than_once(tmp_path):
