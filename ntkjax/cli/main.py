@@ -32,12 +32,10 @@ class Command:
     Attributes:
         summary: One line for `ntkjax --help`.
         load: Imports what the command needs; gives its settings type and its action.
-        choices: What `--help` says below the flags, for rich to print.
     """
 
     summary: str
     load: Callable[[], tuple[type, Callable[[Any], int]]]
-    choices: Callable[[], Any] | None = None
 
 
 def _lazy(name: str, settings: str) -> Callable[[], tuple[type, Callable]]:
@@ -50,31 +48,21 @@ def _lazy(name: str, settings: str) -> Callable[[], tuple[type, Callable]]:
             one_cpu_device_per_core()
         module, _, type_name = settings.rpartition(".")
         found = getattr(importlib.import_module(f"ntkjax.{module}"), type_name)
-        show = importlib.import_module(f"ntkjax.commands.{name}.show")
-        return found, getattr(show, name)
+        return found, getattr(_show(name), name)
 
     return load
 
 
-def _command(
-    name: str,
-    settings: str,
-    summary: str,
-    choices: Callable[[], Any] | None = None,
-) -> tuple[str, Command]:
-    return name, Command(summary, _lazy(name, settings), choices)
+def _show(name: str) -> Any:
+    """The module that prints what the command of that name finds.
+
+    If it has a function `choices`, `--help` prints what that gives below the flags.
+    """
+    return importlib.import_module(f"ntkjax.commands.{name}.show")
 
 
-def _select_choices() -> Any:
-    from ntkjax.commands.select.show import choices
-
-    return choices()
-
-
-def _merge_rounds() -> Any:
-    from ntkjax.commands.merge.show import ROUNDS
-
-    return ROUNDS
+def _command(name: str, settings: str, summary: str) -> tuple[str, Command]:
+    return name, Command(summary, _lazy(name, settings))
 
 
 COMMANDS = dict(
@@ -88,13 +76,11 @@ COMMANDS = dict(
             "select",
             "commands.select.settings.SelectSettings",
             "the examples of a pool that help a small domain",
-            _select_choices,
         ),
         _command(
             "merge",
             "commands.merge.settings.MergeSettings",
             "the jobs of `select --shard`, each with its own --out, as one run",
-            _merge_rounds,
         ),
         _command(
             "plan",
@@ -274,12 +260,13 @@ def _parse(name: str, settings_type: type, arguments: list[str]) -> Any:
             )
     except SystemExit as stop:
         if not stop.code:
-            _print_choices(COMMANDS[name].choices)
+            _print_choices(name)
             raise
         raise InputError(_one_line(printed.getvalue())) from None
 
 
-def _print_choices(choices: Callable[[], Any] | None) -> None:
+def _print_choices(name: str) -> None:
+    choices = getattr(_show(name), "choices", None)
     if choices is not None:
         from rich.console import Console
 

@@ -14,7 +14,7 @@ class DataSettings:
 
     Attributes:
         model: Hugging Face folder or hub id; no weights are read.
-        data: JSON lines or Parquet, one file or more.
+        data: One file of examples or more; the formats stand below.
         show: Print the first so many examples as the model reads them, targets marked.
         max_length: Longest example in tokens; longer ones are cut.
         template: How examples become text: plain (prompt, line feed, response), chat

@@ -22,8 +22,8 @@ class EvaluateSettings:
 
     Attributes:
         model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
-        data: JSON lines or Parquet, one file or more. Examples with choices and an
-            answer are also answered by likelihood.
+        data: One file of examples or more (formats: `ntkjax data --help`). Those with
+            choices and an answer are also answered by likelihood.
         out: Run directory to write, local or gs://BUCKET/FOLDER.
         adapter: Folder of a PEFT LoRA adapter. Default: the model alone.
         num: Examples to take, the first in file order. Default: all.

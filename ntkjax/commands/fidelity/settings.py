@@ -26,7 +26,8 @@ class FidelitySettings:
 
     Attributes:
         model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
-        queries: JSON lines or Parquet, one file or more: the domain's examples.
+        queries: The domain's examples, one file or more (formats:
+            `ntkjax data --help`).
         candidates: The same, of the examples that are ranked.
         out: Run directory to write, local or gs://BUCKET/FOLDER.
         num_queries: Queries to take.

@@ -10,7 +10,7 @@ from ntkjax.commands.merge.stages import Merged
 from ntkjax.commands.select.show import print_selection
 
 
-ROUNDS = """
+_ROUNDS = """
 A job does its part of a pass, and ends where it needs the parts of others:
 
   ntkjax select ... --shard 1/2 --out run1    (and 2/2 with --out run2, elsewhere)
@@ -24,6 +24,11 @@ missing: the same select without --shard and with --out run.
 
 Relative paths of models and data count from the folder in which the jobs were
 started; start merge in one that has the same files."""
+
+
+def choices() -> str:
+    """How jobs and merges take turns, for `--help`."""
+    return _ROUNDS
 
 
 def merge(settings: MergeSettings) -> int:

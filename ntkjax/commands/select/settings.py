@@ -49,7 +49,7 @@ class SelectSettings:
     Attributes:
         model: Hugging Face folder, hub id (owner/name or owner/name@revision), or
             `embedded`.
-        target: The domain's examples: JSON lines or Parquet, one file or more.
+        target: The domain's examples, one file or more (formats: `ntkjax data --help`).
         pool: The candidates, the same way. They stay on disk.
         out: Run directory to write, local or gs://BUCKET/FOLDER.
         method: How candidates are scored; the list stands below.

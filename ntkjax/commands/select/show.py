@@ -1,12 +1,11 @@
 """Prints what `ntkjax select` chose, and what it can choose by."""
 
-from rich import box
 from rich.console import Console, Group
-from rich.table import Table
 
 from ntkjax.commands.select.pool_passes import Unfinished
 from ntkjax.commands.select.run import run_select
 from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.reports.listing import listing
 from ntkjax.reports.selection.tables import selection_summary
 from ntkjax.runs.run import Outcome
 from ntkjax.selection.methods.table import METHODS
@@ -46,12 +45,10 @@ def _print_line(line: str) -> None:
 
 def choices() -> Group:
     """The methods, the pickers, and what depends on the method, for `--help`."""
-    methods = _listing("--method", "score")
-    for method in METHODS.values():
-        methods.add_row(method.name, method.summary)
-    pickers = _listing("--picker", "takes")
-    for picker in PICKERS.values():
-        pickers.add_row(picker.name, picker.summary)
+    rows = [(method.name, method.summary) for method in METHODS.values()]
+    methods = listing("--method", "score", rows)
+    rows = [(picker.name, picker.summary) for picker in PICKERS.values()]
+    pickers = listing("--picker", "takes", rows)
     flags = ("warmup", "shortlist", "picker")
     defaults = [f"--{flag}: {_defaults(flag)}" for flag in flags]
     return Group("", methods, "", pickers, "", "Defaults:", *defaults)
@@ -65,10 +62,3 @@ def _defaults(name: str) -> str:
     *others, (common, _) = sorted(methods.items(), key=lambda item: len(item[1]))
     parts = [f"{value} ({', '.join(names)})" for value, names in others]
     return ", ".join([*parts, f"else {common}"])
-
-
-def _listing(flag: str, what: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(flag, no_wrap=True)
-    table.add_column(what, overflow="fold")
-    return table

@@ -28,7 +28,7 @@ class TrainSettings:
 
     Attributes:
         model: Hugging Face folder, or hub id as owner/name or owner/name@revision.
-        data: JSON lines or Parquet, one file or more.
+        data: One file of examples or more (formats: `ntkjax data --help`).
         out: Run directory to write, local or gs://BUCKET/FOLDER; the adapter goes to
             its folder adapter/, a whole model to model/.
         mix: Weights of the data files, one for each; examples are drawn by them.

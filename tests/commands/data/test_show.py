@@ -3,6 +3,7 @@ import json
 import pytest
 
 from ntkjax.cli.main import main
+from ntkjax.data.formats.table import FORMATS
 from tests.commands.world import SMALL_ALPHABET, write_records
 from tests.data.chat.templates import save_chat_tokenizer
 
@@ -138,3 +139,10 @@ def test_train_evaluate_and_select_on_chats(chats, capsys):
     assert len(select("fourth", *cheap, "--budget", 3, "--train-on", "last")) > len(
         before
     )
+
+
+def test_help_lists_every_format(capsys):
+    with pytest.raises(SystemExit):
+        main(["data", "--help"])
+    text = capsys.readouterr().out
+    assert all(each.example in text and each.name in text for each in FORMATS)
