@@ -29,6 +29,7 @@ class Kernel:
     Attributes:
         name: How its names begin.
         numbers: What follows, such as `_RANK_PROBES`.
+        summary: One line for `--help`.
         make: Readout, seed and these numbers to the kernel.
         probes: Readout, read or not, and the numbers to how many probes it has; what
             it is refused for raises `InputError`.
@@ -36,6 +37,7 @@ class Kernel:
 
     name: str
     numbers: str
+    summary: str
     make: Callable[..., ProbeKernel]
     probes: Callable[..., int]
 
@@ -43,34 +45,54 @@ class Kernel:
 KERNELS = {
     kernel.name: kernel
     for kernel in (
-        Kernel("exact", "", lambda readout, seed: exact(readout), exact_probes),
+        Kernel(
+            "exact",
+            "",
+            "the trace over the whole vocabulary",
+            lambda readout, seed: exact(readout),
+            exact_probes,
+        ),
         Kernel(
             "full_vocabulary",
             "",
+            "the same by its definition, one probe for each token",
             lambda readout, seed: full_vocabulary(readout),
             full_vocabulary_probes,
         ),
-        Kernel("summed", "", lambda readout, seed: summed(readout), summed_probes),
+        Kernel(
+            "summed",
+            "",
+            "the gradient of the sum of all logits; one probe, biased",
+            lambda readout, seed: summed(readout),
+            summed_probes,
+        ),
         Kernel(
             "spectral",
             "_RANK",
+            "the top eigenpairs of the head; no randomness",
             lambda readout, seed, rank: spectral(readout, rank),
             spectral_probes,
         ),
         Kernel(
             "random",
             "_PROBES",
+            "probes of random signs; unbiased",
             lambda readout, seed, number: random_signs(readout, number, seed),
             lambda readout, number: random_probes(number),
         ),
         Kernel(
             "deflated",
             "_RANK_PROBES",
+            "the top eigenpairs, and random signs for the rest; unbiased",
             lambda readout, seed, rank, number: deflated(readout, rank, number, seed),
             deflated_probes,
         ),
         Kernel(
-            "centered", "", lambda readout, seed: centered(readout), centered_probes
+            "centered",
+            "",
+            "the exact kernel of the centered head, as softmax sees it",
+            lambda readout, seed: centered(readout),
+            centered_probes,
         ),
     )
 }
@@ -85,6 +107,11 @@ DEFAULT_KERNELS = (
     "random_16",
     "deflated_4_12",
 )
+
+
+def kernel_summaries() -> list[tuple[str, str]]:
+    """How each kind of kernel is called, and its line for `--help`."""
+    return [(row.name + row.numbers, row.summary) for row in KERNELS.values()]
 
 
 def possible_kernels(readout: Readout) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from ntkjax.kernels.readout import read_readout
 from ntkjax.kernels.table import (
     DEFAULT_KERNELS,
     check_kernel,
+    kernel_summaries,
     named_kernel,
     num_probes,
     possible_kernels,
@@ -82,3 +83,9 @@ def test_default_kernels_leave_out_what_the_readout_rules_out():
     readout = read_readout(cached_problem(lora=lora).model)
     expected = ("summed", "centered", "random_1", "random_16")
     assert possible_kernels(readout) == expected
+
+
+def test_summaries_are_called_as_users_write_them():
+    found = dict(kernel_summaries())
+    assert {"exact", "spectral_RANK", "deflated_RANK_PROBES"} < set(found)
+    assert all(found.values())

@@ -42,7 +42,8 @@ class FidelitySettings:
         compare_adapter: Second adapter, of the same shape and scale, at which the exact
             kernel is computed too.
         pooling: What h̄ averages: all tokens, the response's tokens, or the last one.
-        kernels: Approximate kernels, such as spectral_4 or centered_random_16.
+        kernels: Approximate kernels, such as spectral_4 or centered_random_16; the
+            list stands below.
         sketches: Sketches of the summed and the exact kernel, as kind:size
             (kinds: shift, rademacher).
         top: N of the top-N overlap.

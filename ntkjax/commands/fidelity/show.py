@@ -1,11 +1,13 @@
 """Prints what `ntkjax fidelity` found."""
 
-from rich.console import Console
+from rich.console import Console, Group
 
 from ntkjax.commands.fidelity.run import run_fidelity
 from ntkjax.commands.fidelity.settings import FidelitySettings
 from ntkjax.fidelity.result import FidelityResult
+from ntkjax.kernels.table import kernel_summaries
 from ntkjax.reports.fidelity.tables import fidelity_table
+from ntkjax.reports.listing import listing
 
 
 def fidelity(settings: FidelitySettings) -> int:
@@ -46,3 +48,11 @@ def _print_facts(console: Console, result: FidelityResult) -> None:
         lines.append(f"full-logit path: {result.readout_note}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def choices() -> Group:
+    """The kernels, for `--help`."""
+    kernels = listing("--kernels", "what it is", kernel_summaries())
+    return Group(
+        "", kernels, "With centered_ before any but summed: of the centered head."
+    )

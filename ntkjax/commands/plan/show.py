@@ -17,6 +17,7 @@ from ntkjax.commands.plan.tables import (
     size_text,
     stage_table,
 )
+from ntkjax.commands.select.show import choices as choices  # for --help
 from ntkjax.store.results import write_result
 
 

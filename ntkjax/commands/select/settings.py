@@ -88,7 +88,7 @@ class SelectSettings:
             budget.
         embedding: What an embedding averages: all tokens, the response's, the last
             one, or all tokens weighted by position (weighted).
-        kernel: summed, exact, spectral_4, random_16, deflated_4_12, centered, ...
+        kernel: Of the method ntk, such as spectral_4; the list stands below.
         pooling: What the kernel's h̄ averages: as for embedding.
         length_normalize: Means over tokens in kernels, or sums.
         sketch: Short vectors in place of gradients.

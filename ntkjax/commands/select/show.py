@@ -5,6 +5,7 @@ from rich.console import Console, Group
 from ntkjax.commands.select.pool_passes import Unfinished
 from ntkjax.commands.select.run import run_select
 from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.kernels.table import kernel_summaries
 from ntkjax.reports.listing import listing
 from ntkjax.reports.selection.tables import selection_summary
 from ntkjax.runs.run import Outcome
@@ -44,14 +45,15 @@ def _print_line(line: str) -> None:
 
 
 def choices() -> Group:
-    """The methods, the pickers, and what depends on the method, for `--help`."""
+    """What can be chosen, and what depends on the method, for `--help`."""
     rows = [(method.name, method.summary) for method in METHODS.values()]
     methods = listing("--method", "score", rows)
     rows = [(picker.name, picker.summary) for picker in PICKERS.values()]
     pickers = listing("--picker", "takes", rows)
+    kernels = listing("--kernel", "of the method ntk", kernel_summaries())
     flags = ("warmup", "shortlist", "picker")
     defaults = [f"--{flag}: {_defaults(flag)}" for flag in flags]
-    return Group("", methods, "", pickers, "", "Defaults:", *defaults)
+    return Group("", methods, "", pickers, "", kernels, "", "Defaults:", *defaults)
 
 
 def _defaults(name: str) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ntkjax.cli.main import main
+from ntkjax.kernels.table import kernel_summaries
 from tests.commands.world import write_records
 
 
@@ -285,3 +286,11 @@ def test_prints_the_table_and_finds_a_finished_run(world, capsys):
     change_line(world.queries, 1, b'{"prompt": "b", "response": "c"}')
     assert run(world, **flags) == 2
     assert "inputs.queries was" in capsys.readouterr().err
+
+
+def test_help_lists_every_kernel(capsys):
+    for command in ("fidelity", "select", "plan"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        text = capsys.readouterr().out
+        assert all(name in text for name, _ in kernel_summaries())
