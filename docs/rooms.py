@@ -160,7 +160,10 @@ def picture() -> str:
         plan(level, arrows, COMMANDS),
         says,
         title="The rooms of ntkjax: arrows point from each to those that it imports.",
-        notes=("commands: a room for each", "errors.py, notation.py: open to all"),
+        notes=(
+            "commands: a room for each",
+            "errors.py, notation.py, rules.py: open to all",
+        ),
     )
 
 
