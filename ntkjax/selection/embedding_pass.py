@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 
 from ntkjax.devices.mesh import replicate
 from ntkjax.passes.embeddings import embeddings
+from ntkjax.passes.loss_gradients import hash_of
 from ntkjax.selection.passes import Counts, Pass, on_target
 from ntkjax.selection.problem import Columns, Outline, Problem
 from ntkjax.selection.rows import rows_at, unit_rows
@@ -83,8 +84,13 @@ def embedded(problem: Problem, pooling: str) -> Embedded:
 
     decides = {"theta": snapshot.identity, "pooling": pooling}
     columns = problem.candidates.compute("embeddings", decides, compute)
-    target = embeddings(model, theta, problem.target_tokens, batching)
-    return Embedded(target, columns)
+    # Kept, too: a start with other batches would round them otherwise.
+    kept = problem.candidates.keep(
+        "target embeddings",
+        {**decides, "target": hash_of(problem.target_tokens)},
+        lambda: {_COLUMN: embeddings(model, theta, problem.target_tokens, batching)},
+    )
+    return Embedded(kept[_COLUMN].astype(np.float32), columns)
 
 
 def embedding_passes(
