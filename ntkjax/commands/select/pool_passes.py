@@ -301,6 +301,9 @@ class PoolCandidates:
         if stages.team is not None:
             wait_until(store.has_all_records)
         missing = store.missing() if stages.part[1] > 1 else []
+        if missing and stages.team is not None:  # damaged; their team computes them
+            wait_until(lambda: not store.missing())
+            missing = []
         if missing:
             raise Unfinished(name, missing, store.num_shards)
         return store
