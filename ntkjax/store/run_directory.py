@@ -20,6 +20,7 @@ from ntkjax.store.atomic import is_partial, write_text
 from ntkjax.store.bucket import require_reachable
 from ntkjax.store.folders import entries_of, make_folder
 from ntkjax.store.records import read_record, write_record
+from ntkjax.store.run_lock import in_turn
 from ntkjax.store.run_path import RunPath, is_remote
 from ntkjax.store.seals import file_hash
 
@@ -52,23 +53,8 @@ def open_run(
     """
     try:
         make_folder(out)
-        path = out / SETTINGS
-        inside = entries_of(out)  # first, as another job may claim it just now
-        if path.exists():
-            _require_same(out, read_settings(out), settings, free)
-            before = read_manifest(out).get("inputs")
-            _require_same(out, {"inputs": before}, {"inputs": inputs})
-        elif any(map(_is_foreign, inside)):
-            raise InputError(
-                f"the directory is not empty and holds no {SETTINGS}; choose a new "
-                "one.",
-                field="out",
-                value=out,
-            )
-        else:
-            write_record(out / MANIFEST, {"inputs": inputs, **(facts or {})})
-            text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-            write_text(path, text)  # last: it claims the directory
+        with in_turn(out / ".run-claim.lock", lambda: None):
+            _claim(out, settings, inputs, facts or {}, free)
     except OSError as error:
         raise _unwritable("out", out, error) from error
     return out
@@ -208,6 +194,32 @@ def first_difference(
         elif a != b:
             return Difference(f"{prefix}{key}", a, b)
     return None
+
+
+def _claim(
+    out: RunPath,
+    settings: dict[str, Any],
+    inputs: dict[str, str],
+    facts: dict[str, Any],
+    free: Sequence[str],
+) -> None:
+    """Looks and writes; nobody else does so at the same time, where locks are seen."""
+    path = out / SETTINGS
+    inside = entries_of(out)  # first, as another job may claim it just now
+    if path.exists():
+        _require_same(out, read_settings(out), settings, free)
+        before = read_manifest(out).get("inputs")
+        _require_same(out, {"inputs": before}, {"inputs": inputs})
+    elif any(map(_is_foreign, inside)):
+        raise InputError(
+            f"the directory is not empty and holds no {SETTINGS}; choose a new one.",
+            field="out",
+            value=out,
+        )
+    else:
+        write_record(out / MANIFEST, {"inputs": inputs, **facts})
+        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        write_text(path, text)  # last: it claims the directory
 
 
 def _unwritable(field: str, folder: RunPath, error: OSError) -> InputError:

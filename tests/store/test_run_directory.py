@@ -1,5 +1,8 @@
+import contextlib
 import dataclasses
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import yaml
 
 from ntkjax.errors import InputError
+from ntkjax.store import run_directory
 from ntkjax.store.run_directory import (
     add_to_manifest,
     first_difference,
@@ -18,6 +22,7 @@ from ntkjax.store.run_directory import (
     read_settings,
     require_writable,
 )
+from ntkjax.store.run_lock import in_turn
 
 
 SETTINGS = {
@@ -122,16 +127,31 @@ def test_a_run_killed_before_its_first_file_was_whole_may_start_again(tmp_path):
 
 
 def test_a_job_of_the_same_run_may_claim_it_at_the_same_moment(tmp_path, monkeypatch):
+    """On another host, where the lock is not seen."""
     exists = Path.exists
 
     def exists_and_then_claimed(path):
         before = exists(path)
-        monkeypatch.undo()
+        monkeypatch.setattr(Path, "exists", exists)
         open_run(tmp_path, SETTINGS, INPUTS)
         return before
 
+    no_lock = lambda path, wait: contextlib.nullcontext()
+    monkeypatch.setattr(run_directory, "in_turn", no_lock)
     monkeypatch.setattr(Path, "exists", exists_and_then_claimed)
     assert open_run(tmp_path, SETTINGS, INPUTS) == tmp_path
+
+
+def test_a_directory_is_claimed_in_turn(tmp_path):
+    """What another process claims just now is seen, and not written over."""
+    with ThreadPoolExecutor(1) as pool:
+        with in_turn(tmp_path / ".run-claim.lock", lambda: None):
+            second = pool.submit(open_run, tmp_path, {**SETTINGS, "seed": 9}, INPUTS)
+            time.sleep(0.2)
+            assert not second.done()
+            run_directory._claim(tmp_path, SETTINGS, INPUTS, {}, ())
+        with pytest.raises(InputError, match="another run"):
+            second.result(60)
 
 
 def test_out_is_a_file(tmp_path):
