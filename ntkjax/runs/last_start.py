@@ -7,7 +7,7 @@ system ended for want of memory, leaves it.
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ntkjax.devices import processes
 from ntkjax.errors import InputError
@@ -15,6 +15,7 @@ from ntkjax.runs.ledger import peak_mib
 from ntkjax.runs.progress import announce
 from ntkjax.settings.flag_names import flag_of
 from ntkjax.store.atomic import json_text
+from ntkjax.store.bucket import bucket_errors
 from ntkjax.store.run_directory import read_json
 from ntkjax.store.run_path import RunPath, is_remote
 
@@ -23,22 +24,27 @@ _GROWTH = 1.05
 """So much more memory is worth a note."""
 
 
-def say_last_start(path: RunPath, relief: Mapping[str, str]) -> None:
+def say_last_start(
+    path: RunPath, relief: Mapping[str, str], free: Sequence[str]
+) -> None:
     """Says what the start before was doing, if it ended without a word.
 
     Args:
         path: The file of `noted`.
         relief: Stage ↦ the setting that lowers its memory; `""` for all others.
+        free: Settings that may change when a run goes on.
     """
     try:
         found = read_json(path)
-        stage, peak = found["stage"], found["peak_mib"]
-    except (InputError, KeyError, TypeError):  # nothing to say
+        stage, peak = str(found["stage"]), float(found["peak_mib"])
+    except (InputError, KeyError, TypeError, ValueError):  # nothing to say
         return
-    flag = flag_of(relief.get(stage, relief[""]))
+    name = relief.get(stage, relief[""])
+    where = "" if name in free else ", in a new directory,"
     announce(
         f"the last start ended without a word in {stage}, at a peak of {peak:,.0f} MiB;"
-        f" if it ran out of memory, a smaller {flag} needs less. Going on."
+        f" if it ran out of memory, a smaller {flag_of(name)}{where} needs less. Going "
+        "on."
     )
 
 
@@ -53,7 +59,7 @@ def noted(path: RunPath) -> Iterator[None]:
     finally:
         stopped.set()
         writer.join()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, *_remote_errors(path)):
             path.unlink(missing_ok=True)
 
 
@@ -66,7 +72,11 @@ def _keep(path: RunPath, stopped: threading.Event) -> None:
         if now != stage or mib > _GROWTH * peak:
             stage, peak = now, mib
             note = {"stage": stage, "peak_mib": round(peak, 1)}
-            with contextlib.suppress(OSError):  # a full disk says so elsewhere
+            with contextlib.suppress(OSError, *_remote_errors(path)):  # said elsewhere
                 path.write_bytes(json_text(note).encode())
         if stopped.wait(pause):
             return
+
+
+def _remote_errors(path: RunPath) -> tuple[type[Exception], ...]:
+    return bucket_errors() if is_remote(path) else ()

@@ -61,10 +61,11 @@ class Ledger:
 
 def _rows_of(path: RunPath) -> Iterator[dict[str, Any]]:
     """The stages in a file; a line that a kill cut short is passed over."""
-    for line in path.read_bytes().decode().splitlines():
+    for line in path.read_bytes().decode(errors="replace").splitlines():
         try:
             row = json.loads(line)
-            yield {name: row[name] for name in ("stage", "seconds", "peak_mib")}
+            numbers = {name: float(row[name]) for name in ("seconds", "peak_mib")}
+            yield {"stage": str(row["stage"]), **numbers}
         except (ValueError, KeyError, TypeError):
             continue
 

@@ -138,7 +138,7 @@ class Run(Generic[Found]):
                 # Once more: another process may have claimed it at the same moment.
                 self._open(claim)
                 note = self.out / f".run-{self.job}.json"
-                say_last_start(note, relief)
+                say_last_start(note, relief, ROUNDING)
                 stack.enter_context(noted(note))
                 if metrics is not None:
                     ledger.keep_in(self.out / metrics)

@@ -8,6 +8,7 @@ from ntkjax.store.run_directory import read_json
 
 
 RELIEF = {"warm-up": "training.micro_batch", "": "batch_size"}
+FREE = ("batch_size", "training.micro_batch")
 
 DIE = """
 import os, pathlib, signal, sys, time
@@ -27,7 +28,7 @@ def test_a_killed_process_leaves_its_stage_and_memory(tmp_path, capfd):
     subprocess.run([sys.executable, "-c", DIE, str(note)], check=False)
     peak = read_json(note)["peak_mib"]
     assert 20 < peak < 20_000
-    say_last_start(note, RELIEF)
+    say_last_start(note, RELIEF, FREE)
     assert capfd.readouterr().err == (
         f"the last start ended without a word in scores, at a peak of {peak:,.0f} MiB;"
         " if it ran out of memory, a smaller --batch-size needs less. Going on.\n"
@@ -45,14 +46,23 @@ def test_the_note_follows_the_stage_and_goes_at_the_end(tmp_path, capfd, monkeyp
         processes.note_stage("warm-up")
         while read_json(note)["stage"] == "load" and time.monotonic() < deadline:
             time.sleep(0.01)
-        say_last_start(note, RELIEF)
+        say_last_start(note, RELIEF, FREE)
         assert "--training.micro-batch" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_said_without_a_note_or_of_one_that_is_none(tmp_path, capfd):
-    for content in (None, b"", b"{}", b"[]"):
+    odd = b'{"stage": 1, "peak_mib": "much"}'
+    for content in (None, b"", b"{}", b"[]", odd):
         if content is not None:
             (tmp_path / "note").write_bytes(content)
-        say_last_start(tmp_path / "note", RELIEF)
+        say_last_start(tmp_path / "note", RELIEF, FREE)
     assert capfd.readouterr().err == ""
+
+
+def test_what_decides_numbers_takes_a_new_directory(tmp_path, capfd):
+    note = tmp_path / "note"
+    note.write_text('{"stage": "kernels", "peak_mib": 5}')
+    say_last_start(note, {"": "max_length"}, FREE)
+    said = "a smaller --max-length, in a new directory, needs less. Going on.\n"
+    assert said in capfd.readouterr().err

@@ -63,13 +63,18 @@ def test_adds_up_over_interruptions(tmp_path, clock):
     assert [row["stage"] for row in rows] == ["load", "scores", "load", "report"]
 
 
-@pytest.mark.parametrize("cut", ['{"stage": "scores", "sec', "12", "null", "{}", "\n"])
+ODD = '{"stage": "scores", "seconds": "many", "peak_mib": 1}\n'
+
+
+@pytest.mark.parametrize(
+    "cut", ['{"stage": "scores", "sec', "12", "null", "{}", "\n", ODD, "\udcff\n"]
+)
 def test_a_line_that_a_kill_cut_short_costs_itself_only(tmp_path, clock, cut):
     path = tmp_path / "metrics.jsonl"
     ledger = kept(path)
     pass_time(clock, 1.0, 1.0)
     ledger.book("load")
-    with path.open("a") as file:
+    with path.open("a", errors="surrogateescape") as file:
         file.write(cut)
     pass_time(clock, 2.0, 1.0)
     ledger.book("scores")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkjax.commands.select.settings import SelectSettings
-from ntkjax.store.atomic import write_json
+from ntkjax.errors import InputError
 from ntkjax.store.folders import make_folder
-from ntkjax.store.run_directory import read_json
+from ntkjax.store.records import read_record, write_record
 from ntkjax.store.run_path import RunPath, absolute, run_path
 from ntkjax.store.shards import parse_part
 
@@ -41,7 +41,7 @@ def note_job(settings: SelectSettings) -> None:
     folder = settings.out / FOLDER
     make_folder(folder)
     note = {"stages": None if stages is None else str(absolute(stages))}
-    write_json(folder / f"{part}-of-{parts}.json", note)
+    write_record(folder / f"{part}-of-{parts}.json", note)
 
 
 def jobs_of(run: Path) -> list[Job]:
@@ -53,7 +53,10 @@ def jobs_of(run: Path) -> list[Job]:
     jobs = []
     for path in sorted((run / FOLDER).glob("*-of-*.json")):
         part, parts = parse_part(path.stem.replace("-of-", "/"))
-        stages = read_json(path)["stages"]
+        note = read_record(path)
+        if note is None:
+            raise InputError(f"{path}: damaged; run that job again.")
+        stages = note["stages"]
         jobs.append(Job(part, parts, None if stages is None else run_path(stages)))
     return jobs
 

@@ -33,5 +33,5 @@ def test_parts_that_all_jobs_have():
 def test_a_damaged_note_is_named(settings, tmp_path):
     note_job(replace(settings, shard="1/2"))
     (tmp_path / "jobs" / "1-of-2.json").write_text("{")
-    with pytest.raises(InputError, match=r"1-of-2\.json: cannot be read"):
+    with pytest.raises(InputError, match=r"1-of-2\.json: damaged; run that job again"):
         jobs_of(tmp_path)
