@@ -40,8 +40,13 @@ def model_facts(found: FoundModel, model: LanguageModel) -> dict[str, Any]:
 def _commit_of(model: str, out: RunPath) -> str | None:
     """The commit in the manifest of a run with this very model."""
     parsed = parse_id(model)
-    manifest = read_record(out / MANIFEST)
-    if parsed is None or manifest is None or "model" not in manifest:
+    if parsed is None:
+        return None
+    try:
+        manifest = read_record(out / MANIFEST)
+    except OSError:  # said where the directory is opened
+        return None
+    if manifest is None or "model" not in manifest:
         return None
     before = manifest["model"]
     same = (before.get("id"), before.get("revision")) == parsed

@@ -30,7 +30,7 @@ def read_record(path: RunPath) -> dict[str, Any] | None:
         record = json.loads(path.read_bytes())
         found = record.pop(_CHECKSUM)
         return record if found == _checksum(record) else None
-    except (FileNotFoundError, IsADirectoryError, RecursionError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, RecursionError):
         return None
     except (ValueError, KeyError, AttributeError, TypeError):  # other JSON, or none
         return None
