@@ -77,7 +77,7 @@ class Candidates(Protocol):
         Args:
             name: Of the pass, such as `embeddings`.
             decides: Plain values that decide the numbers: hashes of θ and of the
-                target, options. Model, pool, batch size and precision are added.
+                target, options. Model, pool and precision are added.
             compute: Tokenized examples and `advance` to arrays with one row each.
         """
         ...
