@@ -220,7 +220,8 @@ def test_the_same_adapter_and_seed_give_the_same_numbers(world, finished):
     first, second = arrays_of(finished), arrays_of(out)
     for name in first.keys() - {"exact@compare_adapter"}:
         np.testing.assert_array_equal(first[name], second[name])
-    np.testing.assert_array_equal(second["exact"], second["exact@compare_adapter"])
+    # Another program, which may round otherwise.
+    assert normwise(second["exact@compare_adapter"], second["exact"]) < 1e-6
 
 
 def test_interrupted_run_is_not_finished_and_can_be_run_again(world, monkeypatch):

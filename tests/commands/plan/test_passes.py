@@ -2,7 +2,6 @@ import pytest
 
 from ntkjax.commands.plan.costs.programs import PROGRAMS
 from ntkjax.commands.plan.passes import passes_of
-from ntkjax.errors import InputError
 from ntkjax.selection.methods.table import METHODS
 from ntkjax.selection.options import DualsftOptions, MethodOptions
 from tests.commands.plan.problem import small_selection
@@ -102,8 +101,3 @@ def test_facility_location_needs_features():
     assert "features" in names(method="cosine", picker="facility-location")
     passes = passes_of(small_selection(method="vote", picker="facility-location"))
     assert passes[-1].host_flops == 2 * 40 * 40 * 12
-
-
-def test_kernels_need_an_adapter():
-    with pytest.raises(InputError, match=r"method ntk: .*use parameters lora"):
-        passes_of(small_selection(lora=None, parameters="full"))
