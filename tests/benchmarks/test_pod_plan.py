@@ -1,10 +1,14 @@
+import pytest
+
 from benchmarks import pod_plan
 
 
+@pytest.mark.slow
 def test_the_page_is_not_stale():
     assert pod_plan.main(["--check"]) == 0
 
 
+@pytest.mark.slow
 def test_a_stale_page_is_found(tmp_path, monkeypatch, capsys):
     page = tmp_path / "pod-plan.md"
     page.write_text(pod_plan.PAGE.read_text().replace("| v5e-16 |", "| v4-16 |"))

@@ -46,6 +46,7 @@ def test_the_table_of_bases_is_complete():
     assert BASES.keys() == FAMILIES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_commands(world, family, capsys):
     install(world, family)

@@ -26,6 +26,7 @@ def test_every_family_has_golden_files():
     assert folders().keys() == FAMILIES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", compiled, ids=names)
 def test_decoder_agrees_with_transformers_and_peft(folder):
     found = errors(folder)

@@ -35,6 +35,7 @@ def load_adapted(name):
     return model, read_adapter(folder, model), expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_decoder_agrees_with_transformers(variant):
     found = errors(GOLDEN / "llama" / variant)
@@ -57,6 +58,7 @@ def test_shards_hold_the_same_model():
     assert all((one[name] == many[name]).all() for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_adapter_agrees_with_peft(name):
     model, theta, expected = load_adapted(name)

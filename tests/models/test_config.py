@@ -121,6 +121,7 @@ def unchanged():
     return logits(tiny_config())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(DecoderConfig)])
 def test_every_field_moves_the_logits(name, unchanged):
     config = tiny_config(**{name: CHANGES[name]})

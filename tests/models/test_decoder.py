@@ -53,6 +53,7 @@ def test_a_later_token_changes_nothing_before_it(name):
     assert (before[place:] != after[place:]).any(axis=1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_padding_on_the_right_changes_nothing(name):
     model, theta = random_model(CONFIGS[name])
@@ -93,6 +94,7 @@ def test_more_tokens_than_positions_are_refused():
         hidden(model, theta, draw_tokens(9))
 
 
+@pytest.mark.slow
 def test_twelve_layers_run_in_the_order_of_their_numbers():
     # `layers.10` sorts before `layers.2` as text; a mix-up would keep every shape.
     model, theta = random_model(tiny_config(num_layers=12))
@@ -139,6 +141,7 @@ def extend(model, theta, tokens, cache, start):
     return model.extend(theta, tokens, cache, start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [*CONFIGS.values(), SCALED])
 def test_reading_in_parts_equals_reading_at_once(config):
     model, theta = random_model(config)

@@ -122,6 +122,7 @@ def results(name, mesh):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOLERANCES)
 def test_numbers_are_those_of_one_device(name):
     expected, found = results(name, ONE), results(name, CUT)
@@ -133,6 +134,7 @@ def test_numbers_are_those_of_one_device(name):
             np.testing.assert_allclose(now, before, rtol=0, atol=bound, err_msg=what)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_no_device_puts_a_weight_together(name):
     """Only activations and sums of them travel between the devices of a group."""

@@ -51,6 +51,7 @@ def local(world):
     return local
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*RUNS, "fidelity", "evaluate"])
 def test_the_files_are_those_of_a_local_run(world, local, bucket, tmp_path, name):
     result = start(world, name, bucket.path("runs/one")).result

@@ -50,6 +50,7 @@ def interrupt_at(step: int):
     return record
 
 
+@pytest.mark.slow
 def test_loss_falls_and_the_history_says_what_happened():
     steps, rows = [], []
     changes = {"steps": 60, "learning_rate": 3e-2}
@@ -76,6 +77,7 @@ def test_the_same_bits_again_and_other_ones_with_another_seed():
     assert first.history[0]["loss"] != other.history[0]["loss"]
 
 
+@pytest.mark.slow
 def test_accumulation_and_devices_agree():
     """Five steps of Adam, which magnifies rounding: 1e-4 of θ's own size."""
     whole = train(devices=1)
@@ -222,6 +224,7 @@ def random_mask(seed: int = 0, share: float = 0.4) -> dict:
     return {name: rng.random(leaf.shape) < share for name, leaf in theta.items()}
 
 
+@pytest.mark.slow
 def test_masked_coordinates_keep_their_bits_and_all_others_move():
     _, theta = small_model()
     mask = random_mask()

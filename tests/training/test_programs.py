@@ -176,6 +176,7 @@ def test_a_frozen_model_in_bfloat16_trains_in_float32():
     assert np.isfinite(float(norm))
 
 
+@pytest.mark.slow
 def test_a_masked_step_is_adamw_on_the_masked_gradient():
     """Clipped by the norm of what is left, so that a forgotten coordinate shows in the
     others. Weight decay would move the masked ones."""

@@ -141,6 +141,7 @@ def test_every_family_is_perturbed():
     assert BASES.keys() == FAMILIES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "path"), CASES)
 def test_every_key_moves_the_logits(tmp_path, family, path):
     before, after = (

@@ -93,6 +93,7 @@ def test_a_role_that_the_template_refuses(chats, capsys):
     assert "(System role not supported)" in line
 
 
+@pytest.mark.slow
 def test_train_evaluate_and_select_on_chats(chats, capsys):
     """From the same files: an adapter, likelihoods and answers, a choice of chats."""
     world = chats

@@ -47,6 +47,7 @@ def said(folder: pathlib.Path, index: int) -> list[str]:
     return lines_of(folder / f"{index}.log")
 
 
+@pytest.mark.slow
 def test_processes_that_agree(tmp_path):
     out = tmp_path / "run"
     codes = end_all(doctors(tmp_path, [out, out]), 60)
@@ -78,6 +79,7 @@ def test_processes_that_agree(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_processes_that_do_not(tmp_path):
     """Other devices, another folder: all of it is said, once."""
     outs = [tmp_path / "a", tmp_path / "b"]
@@ -118,6 +120,7 @@ def with_broken_second(folder: pathlib.Path, what: str, heartbeat: int) -> list:
     return [first, second]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_lost(tmp_path):
     """The other one notices by the network, or by JAX's heartbeat: which is first?"""
     started = with_broken_second(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)", 10)

@@ -209,6 +209,7 @@ def test_the_kernel_at_the_other_adapter(world, finished):
     assert normwise(arrays_of(finished)["exact@compare_adapter"], expected) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_same_adapter_and_seed_give_the_same_numbers(world, finished):
     out = world.root / "same"
     adapter = world.root / "a"
@@ -224,6 +225,7 @@ def test_the_same_adapter_and_seed_give_the_same_numbers(world, finished):
     assert normwise(second["exact@compare_adapter"], second["exact"]) < 1e-6
 
 
+@pytest.mark.slow
 def test_interrupted_run_is_not_finished_and_can_be_run_again(world, monkeypatch):
     out = world.root / "interrupted"
     changes = {"out": out, "shuffle": False, "kernels": ("summed",), "sketches": ()}
@@ -271,6 +273,7 @@ def test_pooling_decides_the_weights(world):
         assert last["weights"] == [0.0] * (T - 1) + [1.0]
 
 
+@pytest.mark.slow
 def test_an_adapter_in_the_head_takes_the_full_logit_path(world):
     out = world.root / "logits"
     lora = LoraOptions(rank=1, targets=("q_proj", "lm_head"))

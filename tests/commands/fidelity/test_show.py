@@ -248,6 +248,7 @@ def test_bad_adapter_is_one_clear_line(world, capsys, build):
     assert not world.out.exists()
 
 
+@pytest.mark.slow
 def test_prints_the_table_and_finds_a_finished_run(world, capsys):
     flags = {"adapter": world.write_adapter("a"), "max_length": 6}
     assert run(world, **flags) == 0

@@ -101,6 +101,7 @@ def test_one_pass_is_merged_at_once(short, runs, tmp_path):
     assert again.merged is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disk", ["shared", "copied"])
 def test_two_passes_take_two_rounds(world, tmp_path, disk, monkeypatch):
     """Warm-up, embeddings, then kernel scores of the shortlist."""
@@ -136,6 +137,7 @@ def test_two_passes_take_two_rounds(world, tmp_path, disk, monkeypatch):
     assert_as_alone(out, alone)
 
 
+@pytest.mark.slow
 def test_sums_over_the_pool_and_a_mask(world, tmp_path):
     """DualSFT: sums over the pool, products with each, sums over the chosen."""
     changes = {

@@ -15,6 +15,7 @@ from tests.commands.plan.problem import LORA, small_selection
 SMALL = {"batch_size": 4, "training": TrainingSettings(batch_size=2)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ntk", "fisher"])
 def test_every_program_has_a_rate(method, tmp_path):
     selection = small_selection(method=method, **SMALL)

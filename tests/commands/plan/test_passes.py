@@ -34,6 +34,7 @@ _STORED = {
 _WITHOUT = {"dsir", "random", "length-matched"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", sorted(set(METHODS) - _WITHOUT))
 def test_kept_passes_are_those_that_methods_make(method):
     options = DualsftOptions(kappa=0.0, lambda_prior=0.0)

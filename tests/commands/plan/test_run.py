@@ -80,6 +80,7 @@ ODD = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_plan_refuses_what_select_refuses_before_it_reads_weights(
     method, world, monkeypatch

@@ -62,6 +62,7 @@ def said(function, *args):
         return error.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: "-".join(path.parts[-2:]))
 @pytest.mark.parametrize("targets", TARGETS, ids=lambda targets: targets[-1])
 def test_plan_counts_and_refuses_as_the_kernels_of_select_do(folder, targets):

@@ -83,6 +83,7 @@ def widen(world, num_tokens: int) -> None:
     world.edit_tensors(grow)
 
 
+@pytest.mark.slow
 def test_what_plan_says_of_a_small_device_is_what_select_does(tmp_path, capsys):
     """A model that one device cannot hold, and two can."""
     world = build_world(tmp_path)

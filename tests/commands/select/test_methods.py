@@ -93,6 +93,7 @@ def own_settings(method, warmup):
     return settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs(world, run, method):
     out = run(method, method=method)
@@ -122,6 +123,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "picker"), CELLS)
 def test_every_cell_runs(run, method, picker):
     out = run(f"{method}-{picker}", method=method, picker=picker)
@@ -131,6 +133,7 @@ def test_every_cell_runs(run, method, picker):
     np.testing.assert_array_equal(scored, np.arange(1, len(scored) + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picker", PICKERS)
 def test_a_row_is_parsed_to_be_checked_computed_trained_on_and_shown(
     world, run, monkeypatch, picker
@@ -176,6 +179,7 @@ def _only(out, group):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curvature", ["adam", "fisher"])
 def test_another_budget_needs_no_pass_of_the_model(run, monkeypatch, curvature):
     """Nor does another picker, nor another share of parameters."""
@@ -216,6 +220,7 @@ def test_methods_share_warm_up_and_passes(run, monkeypatch):
     np.testing.assert_array_equal(numbers(out, "score"), numbers(dot, "score"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameters", ["lora", "full"])
 def test_dualsft_leaves_scores_of_parameters_and_a_mask(world, run, parameters):
     changes = {"adapter": None} if parameters == "full" else {}
@@ -245,6 +250,7 @@ def test_dualsft_leaves_scores_of_parameters_and_a_mask(world, run, parameters):
     assert kept.is_dir()
 
 
+@pytest.mark.slow
 def test_the_mask_says_what_it_belongs_to(world, run):
     out = run("fresh", method="dualsft", mask=MASK, adapter=None, seed=3)
     import jax

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from tests.commands.select.problem import flags_of, numbers, write_problem
 
@@ -42,6 +43,7 @@ def shards_of(out) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in paths}
 
 
+@pytest.mark.slow
 def test_another_batch_size_after_a_kill(world):
     write_problem(world)
     undisturbed = select(world, out=world.root / "undisturbed", batch_size=8)

@@ -74,6 +74,7 @@ def everything(world):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("devices", "changes"),
     [

@@ -115,6 +115,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "shape", "outputs", "devices"), CASES)
 def test_memory_and_flops_are_those_that_xla_counts(name, shape, outputs, devices):
     config, rows, tokens = SHAPES[shape]
