@@ -142,7 +142,7 @@ def head_obstacle(config: DecoderConfig, lora: LoraSettings | None) -> str | Non
         return "the model soft-caps its logits"
     module = "model.embed_tokens" if config.tie_embeddings else "lm_head"
     if any(name.startswith(f"{module}.") for name in theta):
-        return "θ has a leaf in the head (LoRA adapts it)"
+        return "θ has a leaf in the head (LoRA adapts lm_head)"
     return None
 
 
