@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-from importlib.metadata import version
 
 import jax
 import pytest
@@ -14,10 +13,6 @@ from tests.durations import Recorder, longest_first
 
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-if version("jaxlib").startswith("0.10."):  # the flag is unknown later
-    # Half the time to compile on CPUs; set before the first device is asked for.
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 keep_bytecode()
@@ -40,16 +35,18 @@ def shared():
 MAPS = pathlib.Path("/proc/self/maps")
 
 TESTS = pathlib.Path(__file__).resolve().parent
-AS_USERS_DO = {"checkpoints", "devices", "golden", "models", "training"}
-"""Tests of models, precision, sharding and memory, whose programs are optimized. All
-other programs, and those of commands that tests start, are compiled with few
-optimizations: the suite spends most of its time in XLA."""
+STAGES = {"benchmarks", "cli", "commands", "evaluation", "examples"}
+STAGES |= {"passes", "runs", "selection", "settings"}
+STAGES |= {"test_notebooks.py", "test_readme.py"}
+"""Tests that are about stages of runs, and spend most of their time in XLA.
+Their programs are compiled with few optimizations, and so are those of commands that
+they start. Tests of derivatives, kernels, models and memory compile as users do."""
 
 _FEW = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 
 
-def is_optimized(path: pathlib.Path) -> bool:
-    return path.relative_to(TESTS).parts[0] in AS_USERS_DO
+def is_stage(path: pathlib.Path) -> bool:
+    return path.relative_to(TESTS).parts[0] in STAGES
 
 
 def pytest_addoption(parser):
@@ -66,7 +63,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """XLA's level changes once, and no worker is left alone with a long file."""
     longest_first(items)
-    items.sort(key=lambda item: not is_optimized(item.path))
+    items.sort(key=lambda item: is_stage(item.path))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,7 +73,7 @@ def compiled_programs(request):
     On CPUs each takes several memory maps, of which Linux allows a process 65,530; at
     that number XLA ends with a segmentation fault.
     """
-    few = not is_optimized(request.path)
+    few = is_stage(request.path)
     if few != (os.environ.get(_FEW) == "1"):
         os.environ[_FEW] = str(int(few))
         jax.config.update(_FEW.lower(), few)
