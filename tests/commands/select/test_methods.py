@@ -208,9 +208,9 @@ def test_methods_share_warm_up_and_passes(run, monkeypatch):
     folders = []
     write = ShardedPass.write
 
-    def noted(self, shard, arrays):
+    def noted(self, shard, arrays, notes):
         folders.append(self.folder.name.rpartition("-")[0])
-        write(self, shard, arrays)
+        write(self, shard, arrays, notes)
 
     monkeypatch.setattr(ShardedPass, "write", noted)
     first_order = DualsftOptions(lambda_prior=0.0, kappa=0.0)
