@@ -41,7 +41,7 @@ class Choice:
             InputError: If the budget is larger than what there is, or below the first
                 example.
         """
-        picker = named_picker(self.settings.picker or "top")
+        picker = named_picker(self.settings.picker)
         scores = -scored.scores if self.settings.reverse else scored.scores
         best = ranking(scores)
         ground = self._ground(picker, best)

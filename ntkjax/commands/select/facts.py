@@ -48,7 +48,7 @@ def run_facts(
         target=tuple(map(str, settings.target)),
         pool=tuple(map(str, settings.pool)),
         method=settings.method,
-        picker=settings.picker or "top",
+        picker=settings.picker,
         reverse=settings.reverse,
         parameters=settings.parameters,
         kernel=settings.kernel if "kernel" in method.flags else None,

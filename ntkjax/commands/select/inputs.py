@@ -145,7 +145,7 @@ def _aim(
 
 def _check_groups(settings: SelectSettings, aim: Sequence[Example]) -> None:
     """Where groups count they are named by every example, or by none if need be."""
-    method, picker = named_method(settings.method), settings.picker or "top"
+    method, picker = named_method(settings.method), settings.picker
     needed = named_picker(picker).needs == "rankings" and not method.ranks_itself
     without = [example for example in aim if example.group is None]
     if not without or not (needed or method.uses_groups):

@@ -253,7 +253,7 @@ def _rankings(
     settings: SelectSettings, method: Method, problem: Problem, scored: Scored
 ) -> Rankings | None:
     """The method's own rankings, or one for each group of the target."""
-    if named_picker(settings.picker or "top").needs != "rankings":
+    if named_picker(settings.picker).needs != "rankings":
         return None
     if scored.rankings is not None:
         return scored.rankings

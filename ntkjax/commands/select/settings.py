@@ -36,6 +36,8 @@ from ntkjax.store.shards import parse_part
 from ntkjax.training.settings import TrainingSettings, check_training_settings
 
 
+OF_METHOD = "auto"
+"""What a setting is called that the method decides."""
 WARMUPS = ("target", "pool", "none")
 SHORTLISTS = ("vote", "none")
 SHORTLIST_FACTOR = 4
@@ -53,8 +55,8 @@ class SelectSettings:
         pool: The candidates, the same way. They stay on disk.
         out: Run directory to write, local or gs://BUCKET/FOLDER.
         method: How candidates are scored; the list stands below.
-        picker: How the chosen are taken from the scores; the list stands below.
-            Default: the method's.
+        picker: How the chosen are taken from the scores; the list stands below. Auto
+            is the method's.
         budget: Examples to choose.
         budget_tokens: Tokens to choose, in place of examples: the longest prefix of the
             ranking that fits.
@@ -73,7 +75,7 @@ class SelectSettings:
         train_on: Which answers of a chat are targets: all, or the last.
         template_date: What a chat template is told when it asks for today's date.
         warmup: Fine-tune first on the target, on a part of the pool, or not (none).
-            Default: the method's.
+            Auto is the method's.
         warmup_share: Share of the pool for the warm-up on it, drawn at random.
         training: Of the warm-up.
         parameters: What gradients are taken of: lora (an adapter) or full (all
@@ -81,7 +83,7 @@ class SelectSettings:
         lora: The adapter, where --adapter gives none.
         adapter: Folder of a PEFT LoRA adapter to start from. Default: a fresh one.
         shortlist: Score the candidates that the domain's nearest-neighbor vote
-            prefers (vote), or all of them (none). Default: the method's.
+            prefers (vote), or all of them (none). Auto is the method's.
         shortlist_size: M. Default: four times the budget. It is also how many of the
             highest scores the picker facility-location chooses from.
         neighbors: K, the candidates that each domain example votes for. Default: the
@@ -115,7 +117,7 @@ class SelectSettings:
     pool: tuple[Path, ...]
     out: RunPathFlag
     method: str = "ntk"
-    picker: str | None = None
+    picker: str = OF_METHOD
     budget: int | None = None
     budget_tokens: int | None = None
     reverse: bool = False
@@ -128,13 +130,13 @@ class SelectSettings:
     template: str = "auto"
     train_on: str = "all"
     template_date: str = DEFAULT_TEMPLATE.date
-    warmup: str | None = None
+    warmup: str = OF_METHOD
     warmup_share: float = 0.05
     training: TrainingSettings = field(default_factory=TrainingSettings)
     parameters: str = "lora"
     lora: LoraOptions = field(default_factory=LoraOptions)
     adapter: Path | None = None
-    shortlist: str | None = None
+    shortlist: str = OF_METHOD
     shortlist_size: int | None = None
     neighbors: int | None = None
     embedding: str = "all"
@@ -167,12 +169,16 @@ def with_defaults(settings: Settings) -> Settings:
     """
     method = named_method(settings.method)
     names = ("picker", "warmup", "shortlist")
-    chosen = {name: getattr(settings, name) or getattr(method, name) for name in names}
-    return replace(settings, **chosen)
+    left = [name for name in names if getattr(settings, name) == OF_METHOD]
+    return replace(settings, **{name: getattr(method, name) for name in left})
 
 
 def method_options(settings: SelectSettings) -> MethodOptions:
-    """The settings that methods know of."""
+    """The settings that methods know of.
+
+    A copy, field by field: a command has its flags side by side, in an order of its own
+    (the model first), and methods know no command.
+    """
     names = [field.name for field in fields(MethodOptions)]
     return MethodOptions(**{name: getattr(settings, name) for name in names})
 
@@ -258,7 +264,7 @@ def _check_budget(settings: SelectSettings) -> None:
 
 
 def _check_picker(settings: SelectSettings, method: Method) -> None:
-    picker = named_picker(settings.picker or method.picker)
+    picker = named_picker(settings.picker)
     parse_quotas(settings.quotas)
     if settings.reverse and picker.name not in ("top", "quota"):
         raise InputError(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from pyarrow import parquet
 
-from ntkjax.commands.select.settings import SelectSettings
+from ntkjax.commands.select.settings import SelectSettings, with_defaults
 from tests.commands.world import World, write_records
 
 
@@ -54,7 +54,7 @@ def fields_of(world: World, **changes) -> dict:
 
 
 def settings_of(world: World, **changes) -> SelectSettings:
-    return SelectSettings(**fields_of(world, **changes))
+    return with_defaults(SelectSettings(**fields_of(world, **changes)))
 
 
 def flags_of(world: World, **changes) -> list[str]:

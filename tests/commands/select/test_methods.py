@@ -70,7 +70,7 @@ def run(world):
         method = changes.get("method", "ntk")
         warmup = changes.get("warmup", METHODS[method].warmup)
         defaults = {
-            "warmup": None,
+            "warmup": "auto",
             "stages": world.root / "stages",
             "target": (world.root / "grouped.jsonl",),
             **own_settings(method, warmup),

@@ -71,6 +71,14 @@ def test_right_settings_pass(changes):
     check_select_settings(with_defaults(settings(**changes)))
 
 
+def test_what_depends_on_the_method_is_filled_in():
+    less = with_defaults(settings(method="less"))
+    assert (less.picker, less.warmup, less.shortlist) == ("top", "pool", "none")
+    chosen = {"picker": "quota", "warmup": "none", "shortlist": "vote"}
+    kept = with_defaults(settings(method="less", **chosen))
+    assert {name: getattr(kept, name) for name in chosen} == chosen
+
+
 IDLE = {
     "kernel": "exact",
     "pooling": "last",
