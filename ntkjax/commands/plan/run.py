@@ -25,7 +25,7 @@ from ntkjax.commands.plan.workload import (
     has_tokenizer,
     read_workload,
 )
-from ntkjax.commands.select.settings import num_aim, with_defaults
+from ntkjax.commands.select.settings import with_defaults
 from ntkjax.data.pool import open_pool
 from ntkjax.runs.model import resolve_lora
 from ntkjax.selection.methods.table import named_method
@@ -101,7 +101,6 @@ def read_selection(settings: PlanSettings, folder: Path) -> Selection:
         encode = text_encoder(folder, settings.max_length, template_options(settings))
         vocab_size = encode.vocab_size
     workload = read_workload(settings, folder)
-    num_aim(settings, workload.num_target)
     selection = Selection(settings, cost, workload, vocab_size)
     named_method(settings.method).check(selection.outline)
     return selection

@@ -7,8 +7,9 @@ from ntkjax.commands.plan.costs.model_cost import ModelCost
 from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.plan.workload import Lengths, Workload
 from ntkjax.commands.select.problem import outline_of
-from ntkjax.commands.select.settings import SHORTLIST_FACTOR, num_aim
+from ntkjax.commands.select.settings import SHORTLIST_FACTOR
 from ntkjax.commands.select.warmup import MOST_SNAPSHOTS
+from ntkjax.selection.methods.table import named_method
 from ntkjax.selection.passes import Counts
 from ntkjax.selection.problem import Outline
 from ntkjax.training.settings import DEFAULT_EPOCHS
@@ -56,7 +57,7 @@ class Selection:
         if self.settings.warmup == "none":
             return 0
         if self.settings.warmup == "target":
-            return self.workload.num_target
+            return self._left_of_target
         return max(1, round(self.settings.warmup_share * self.workload.num_pool))
 
     @property
@@ -86,9 +87,16 @@ class Selection:
 
     @property
     def _warmup_lengths(self) -> Lengths:
-        return self.workload.of(
-            "target" if self.settings.warmup == "target" else "pool"
-        )
+        on_target = self.settings.warmup == "target"
+        return self.workload.target if on_target else self.workload.pool
+
+    @property
+    def _left_of_target(self) -> int:
+        """Domain examples for the warm-up: a share for validation is left out of it."""
+        settings, workload = self.settings, self.workload
+        if settings.validation or not named_method(settings.method).validates:
+            return workload.num_target
+        return workload.num_target - workload.num_aim
 
     @property
     def snapshots(self) -> int:
@@ -114,7 +122,7 @@ class Selection:
         return Counts(
             pool=self.workload.num_pool,
             scored=self.scored,
-            target=num_aim(self.settings, self.workload.num_target),
+            target=self.workload.num_aim,
             chosen=self.budget,
             snapshots=self.snapshots,
             rows_per_shard=self.settings.rows_per_shard,

@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from ntkjax.checkpoints.text_encoder import text_encoder
 from ntkjax.commands.plan.settings import PlanSettings
+from ntkjax.commands.select.settings import num_aim
 from ntkjax.data.batches import bucket_edges
 from ntkjax.data.examples import Example, read_examples
 from ntkjax.data.pool import open_pool
@@ -70,18 +71,22 @@ class Workload:
     Attributes:
         num_pool: Candidates.
         num_target: Domain examples.
+        num_aim: What the method looks at: domain examples, or those of a validation.
         pool: Lengths of candidates.
         target: Lengths of domain examples.
+        aim: Lengths of what the method looks at.
     """
 
     num_pool: int
     num_target: int
+    num_aim: int
     pool: Lengths
     target: Lengths
+    aim: Lengths
 
     def of(self, side: str) -> Lengths:
-        """Lengths of the `pool` or the `target`."""
-        return self.pool if side == "pool" else self.target
+        """Lengths of a pass's examples, by its side: the `pool` or the `target`."""
+        return self.pool if side == "pool" else self.aim
 
 
 def read_workload(settings: PlanSettings, folder: Path) -> Workload:
@@ -117,11 +122,15 @@ def read_workload(settings: PlanSettings, folder: Path) -> Workload:
             )
         target = target[: target_size or None]
         target_size, target_sample = len(target), target[:SAMPLED]
+    aim_size, aim_sample = num_aim(settings, target_size), target_sample
+    if settings.validation:
+        aim = read_examples(settings.validation)
+        aim_size, aim_sample = len(aim), aim[:SAMPLED]
     lengths = [
         lengths_of(_tokens(settings, folder, sample), settings.max_length)
-        for sample in (pool_sample, target_sample)
+        for sample in (pool_sample, target_sample, aim_sample)
     ]
-    return Workload(pool_size, target_size, *lengths)
+    return Workload(pool_size, target_size, aim_size, *lengths)
 
 
 def lengths_of(tokens: Int[np.ndarray, " n"], max_length: int) -> Lengths:

@@ -4,7 +4,7 @@ from ntkjax.commands.plan.costs.model_cost import ModelCost
 from ntkjax.commands.plan.selection import Selection
 from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.plan.workload import Lengths, Workload
-from ntkjax.commands.select.settings import with_defaults
+from ntkjax.commands.select.settings import num_aim, with_defaults
 from ntkjax.models.lora import LoraSettings
 from ntkjax.settings.devices import DeviceOptions
 from tests.problems import tiny_config
@@ -28,8 +28,8 @@ def small_selection(
     """The same with the tiny model, or another; every example has so many tokens."""
     settings = small_settings(**changes)
     lengths = Lengths(((tokens, 1.0),), float(tokens))
-    workload = Workload(
-        settings.num_pool or 0, settings.num_target or 0, lengths, lengths
-    )
+    num_target = settings.num_target or 0
+    aim = num_aim(settings, num_target)
+    workload = Workload(settings.num_pool or 0, num_target, aim, *3 * [lengths])
     cost = ModelCost(config or tiny_config(), lora, settings.dtype)
     return Selection(settings, cost, workload, cost.config.vocab_size)

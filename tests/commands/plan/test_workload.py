@@ -2,10 +2,15 @@ import numpy as np
 import pytest
 
 from ntkjax.checkpoints.text_encoder import text_encoder
+from ntkjax.commands.plan.run import read_selection
+from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.plan.workload import Lengths, lengths_of, read_workload
+from ntkjax.commands.select.inputs import read_inputs
+from ntkjax.commands.select.settings import with_defaults
 from ntkjax.data.examples import read_examples
 from ntkjax.errors import InputError
 from tests.commands.plan.problem import small_settings
+from tests.commands.select.problem import settings_of, write_problem
 from tests.commands.world import build_world
 
 
@@ -62,3 +67,30 @@ def test_too_few_rows_are_refused(tmp_path):
     few = small_settings(target=(world.queries,), num_target=21)
     with pytest.raises(InputError, match="num_target 21: there are only 20"):
         read_workload(few, world.model)
+
+
+@pytest.mark.parametrize("warmup", ["target", "pool", "none"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "ntk"},
+        {"method": "dualsft", "validation_share": 0.4},
+        {"method": "dualsft", "validation": True},
+    ],
+    ids=["ntk", "share", "validation"],
+)
+def test_select_reads_as_many(world, changes, warmup):
+    """For the warm-up, and for what the method looks at."""
+    write_problem(world)
+    given = {"warmup": warmup, "adapter": None, **changes}
+    if "validation" in changes:
+        given["validation"] = (world.queries,)
+    settings = with_defaults(settings_of(world, **given))
+    inputs = read_inputs(settings, world.model)
+    planned = read_selection(PlanSettings(**vars(settings)), world.model)
+    assert planned.workload.num_target == len(inputs.examples)
+    assert planned.counts.target == len(inputs.aim)
+    assert planned.warmup_examples == len(inputs.warmup)
+    if "validation" in changes:
+        tokens = [len(example.tokens) for example in inputs.encode(inputs.aim)]
+        assert planned.workload.of("target") == lengths_of(np.array(tokens), 16)
