@@ -1,4 +1,10 @@
-"""Seconds and peak memory of each stage, kept over interruptions in `metrics.jsonl`."""
+"""Seconds and peak memory of each stage, kept over interruptions.
+
+    RUN/metrics.jsonl           of the run
+    RUN/metrics-2-of-8.jsonl    of one of several jobs that share the directory
+
+Each has one writer, so that what one job wrote last stays as it was.
+"""
 
 import json
 import resource
@@ -8,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ntkjax.devices import processes
+from ntkjax.store.folders import entries_of
 from ntkjax.store.lines import append_line
 from ntkjax.store.run_path import RunPath
 
@@ -43,9 +50,9 @@ class Ledger:
             append_line(self._path, json.dumps(row))
 
     def stages(self) -> list[dict[str, Any]]:
-        """Stages in their order: the sum of seconds, the highest memory."""
+        """Stages of all jobs in their order: the sum of seconds, the highest memory."""
         totals: dict[str, dict[str, Any]] = {}
-        for row in self._rows if self._path is None else _rows_of(self._path):
+        for row in self._rows if self._path is None else _rows_beside(self._path):
             name = row["stage"]
             total = totals.setdefault(
                 name, {"stage": name, "seconds": 0, "peak_mib": 0}
@@ -57,6 +64,13 @@ class Ledger:
     def seconds(self) -> dict[str, float]:
         """Seconds of each stage."""
         return {row["stage"]: row["seconds"] for row in self.stages()}
+
+
+def _rows_beside(path: RunPath) -> Iterator[dict[str, Any]]:
+    """The stages in all files of a directory, the jobs' first."""
+    for each in sorted(entries_of(path.parent), key=lambda each: each.name):
+        if each.name.startswith("metrics") and each.name.endswith(".jsonl"):
+            yield from _rows_of(each)
 
 
 def _rows_of(path: RunPath) -> Iterator[dict[str, Any]]:

@@ -34,12 +34,13 @@ from ntkjax.store.run_directory import (
     plain_values,
     read_manifest,
 )
-from ntkjax.store.run_lock import locked
+from ntkjax.store.run_lock import in_turn, locked
 from ntkjax.store.run_path import RunPath
 from ntkjax.store.seals import damages, described, files_of
 
 
 METRICS = "metrics.jsonl"
+_ALONE = "1-of-1"
 MODEL = "model"
 """The group of input files that are not read again while their stamps are the same."""
 
@@ -92,6 +93,11 @@ class Run(Generic[Found]):
     stamps: Stamps
     job: str
 
+    @property
+    def metrics(self) -> str:
+        """File of the ledger: each of several jobs has one of its own."""
+        return METRICS if self.job == _ALONE else f"metrics-{self.job}.jsonl"
+
     def finished(self) -> Outcome[Found] | None:
         """What a finished and intact run found; None if it is to be computed.
 
@@ -116,7 +122,7 @@ class Run(Generic[Found]):
         ledger: Ledger,
         facts: Mapping[str, Any],
         relief: Mapping[str, str],
-        metrics: str | None = METRICS,
+        is_booked: bool = True,
     ) -> Iterator[None]:
         """Claims the directory, and keeps other processes out while the context lasts.
 
@@ -124,7 +130,7 @@ class Run(Generic[Found]):
             ledger: Kept in the directory from here on.
             facts: What the manifest of a new directory says beside the inputs.
             relief: Stage ↦ the setting that lowers its memory; `""` for all others.
-            metrics: File of the ledger; None if it is not kept.
+            is_booked: Whether the ledger is kept.
 
         Raises:
             InputError: If the directory cannot be written, holds another run, is in
@@ -140,11 +146,21 @@ class Run(Generic[Found]):
                 note = self.out / f".run-{self.job}.json"
                 say_last_start(note, relief, ROUNDING)
                 stack.enter_context(noted(note))
-                if metrics is not None:
-                    ledger.keep_in(self.out / metrics)
+                if is_booked:
+                    ledger.keep_in(self.out / self.metrics)
             processes.from_first(None)
             self._require_shared()
             yield
+
+    @contextlib.contextmanager
+    def completing(self) -> Iterator[Outcome[Found] | None]:
+        """The turn to write outputs: several jobs may find that nothing is missing.
+
+        Gives what the first of them found to the others. For the first process alone.
+        """
+        with in_turn(self.out / ".run-finish.lock", lambda: None):
+            is_done = self._is_finished()
+            yield Outcome(self._read(), reused=False) if is_done else None
 
     def finish(
         self,
@@ -156,12 +172,20 @@ class Run(Generic[Found]):
 
         Args:
             result: A dataclass; see `ntkjax.store.results`.
-            outputs: Files and folders in the directory, as far as they are there.
+            outputs: Files and folders in the directory.
             facts: What the manifest says of the run.
+
+        Raises:
+            InputError: If an output is gone.
         """
         text = json_text(plain_values(result))
-        there = [name for name in outputs if (self.out / name).exists()]
-        files = files_of(self.out, [SETTINGS, *there])
+        gone = [name for name in outputs if not (self.out / name).exists()]
+        if gone:
+            raise InputError(
+                f"{self.out / gone[0]}: was written and is not there any more; run the "
+                "same command again, and leave its directory alone until it ends."
+            )
+        files = files_of(self.out, [SETTINGS, *outputs])
         files[self.result] = described(text.encode())
         facts = {"command": self.command, **facts, _STAMPS: self.stamps}
         add_to_manifest(self.out, {**facts, _OUTPUTS: files})
@@ -218,7 +242,7 @@ def identify(
     kind: type[Found],
     settings: dict[str, Any],
     files: Mapping[str, Sequence[Path]],
-    job: str = "1-of-1",
+    job: str = _ALONE,
 ) -> Run[Found]:
     """The run of these settings on these files.
 

@@ -1,7 +1,9 @@
 """A command that writes one number, through the whole protocol."""
 
+import dataclasses
 import os
 import pathlib
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +12,7 @@ from ntkjax.devices import processes
 from ntkjax.errors import InputError
 from ntkjax.runs import run as module
 from ntkjax.runs.ledger import Ledger
-from ntkjax.runs.run import METRICS, MODEL, Outcome, Run, identify
+from ntkjax.runs.run import MODEL, Outcome, Run, identify
 from ntkjax.store.run_directory import read_json, read_settings
 from ntkjax.store.run_lock import locked
 
@@ -34,9 +36,9 @@ def files(tmp_path):
     return {MODEL: [tmp_path / "weights"], "data": [tmp_path / "data"]}
 
 
-def the_run(tmp_path, files, **settings) -> Run:
+def the_run(tmp_path, files, job="1-of-1", **settings) -> Run:
     resolved = {"a": 1, **settings}
-    return identify("add", tmp_path / "run", "sum.json", Sum, resolved, files)
+    return identify("add", tmp_path / "run", "sum.json", Sum, resolved, files, job)
 
 
 def compute(run: Run) -> None:
@@ -46,7 +48,7 @@ def compute(run: Run) -> None:
         (run.out / "folder").mkdir(exist_ok=True)
         (run.out / "folder" / "x").write_bytes(b"one")
         (run.out / "y").write_bytes(b"two")
-        run.finish(Sum(sum=2), ["folder", "y", METRICS], {"precision": "all"})
+        run.finish(Sum(sum=2), ["folder", "y", run.metrics], {"precision": "all"})
 
 
 def test_from_nothing_to_finished(tmp_path, files):
@@ -64,6 +66,52 @@ def test_from_nothing_to_finished(tmp_path, files):
     assert '"stage": "load"' in (run.out / "metrics.jsonl").read_text()
     names = {path.name for path in run.out.iterdir()}
     assert not any(name.endswith(".json") and name[0] == "." for name in names)
+
+
+def test_an_output_that_is_gone_does_not_finish_a_run(tmp_path, files):
+    run = the_run(tmp_path, files)
+    with (
+        pytest.raises(InputError, match="y: was written and is not there any more"),
+        run.claimed(Ledger(), {}, RELIEF),
+    ):
+        run.finish(Sum(sum=2), ["y"], {})
+    assert run.finished() is None
+
+
+def test_of_jobs_that_end_together_one_writes(tmp_path, files):
+    """And what the other books afterwards damages nothing."""
+    one, two = (the_run(tmp_path, files, job) for job in ("1-of-2", "2-of-2"))
+    ledger = Ledger()
+    with two.claimed(ledger, {"model": "m"}, RELIEF):
+        ledger.book("scores")
+        compute(one)
+        ledger.book("picker")
+        with two.completing() as by_another:
+            assert by_another == dataclasses.replace(FOUND, reused=False)
+    assert the_run(tmp_path, files).finished() == FOUND
+    both = Ledger()
+    both.keep_in(two.out / two.metrics)
+    assert [row["stage"] for row in both.stages()] == ["load", "scores", "picker"]
+
+
+def test_the_turn_to_write_is_one_jobs_alone(tmp_path, files):
+    one, two = (the_run(tmp_path, files, job) for job in ("1-of-2", "2-of-2"))
+    order = []
+
+    def second():
+        with two.claimed(Ledger(), {}, RELIEF), two.completing() as by_another:
+            order.append(by_another)
+
+    thread = threading.Thread(target=second)
+    with one.claimed(Ledger(), {}, RELIEF), one.completing() as by_another:
+        assert by_another is None
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive()
+        (one.out / "y").write_bytes(b"two")
+        one.finish(Sum(sum=2), ["y"], {})
+    thread.join()
+    assert order == [dataclasses.replace(FOUND, reused=False)]
 
 
 def test_other_settings_or_inputs_are_refused(tmp_path, files):

@@ -57,7 +57,7 @@ def run_demo(settings: DemoSettings) -> Outcome[DemoResult]:
     before = run.finished()
     if before is not None:
         return before
-    with run.claimed(ledger, {}, relief={"": "training.micro_batch"}, metrics=None):
+    with run.claimed(ledger, {}, relief={"": "training.micro_batch"}, is_booked=False):
         result = _result(settings, ledger)
         page = lambda path: write_demo_page(result, path)
         write_atomically(out / "report.html", page)

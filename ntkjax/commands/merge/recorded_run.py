@@ -1,7 +1,7 @@
 """A run of `ntkjax select` as its directory records it, and its settings again."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ from ntkjax.commands.select.inputs import NOT_DECIDING, identify_selection
 from ntkjax.commands.select.settings import SelectSettings, with_defaults
 from ntkjax.errors import InputError
 from ntkjax.runs.pinned_model import pinned_model
-from ntkjax.runs.run import ROUNDING
+from ntkjax.runs.run import ROUNDING, Run
+from ntkjax.selection.result import SelectionResult
 from ntkjax.settings.devices import DeviceOptions
 from ntkjax.store.run_directory import (
     SETTINGS,
@@ -97,13 +98,13 @@ def select_settings(
     return SelectSettings(**given, out=out, devices=devices)
 
 
-def require_inputs_here(run: RecordedRun, settings: SelectSettings) -> None:
-    """Refuses input files that are not here, or not those of the run.
+def run_here(run: RecordedRun, settings: SelectSettings) -> Run[SelectionResult]:
+    """The recorded run in a directory of this machine, with its files.
 
     Cost: reads them.
 
     Raises:
-        InputError: If there is one; the message names it.
+        InputError: If a file is not here, or is another; the message names it.
     """
     for name in _FILES:
         for path in _paths(getattr(settings, name)):
@@ -122,6 +123,7 @@ def require_inputs_here(run: RecordedRun, settings: SelectSettings) -> None:
                 f"{run.folder}: its {name} had another content than "
                 f"{', '.join(map(str, paths))} here; merge with the files of the jobs."
             )
+    return replace(here, settings=run.settings, inputs=run.inputs)
 
 
 def _paths(value: Any) -> tuple[Any, ...]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ntkjax.commands.merge.recorded_run import (
     recorded_run,
-    require_inputs_here,
     require_one_run,
+    run_here,
     select_settings,
 )
 from ntkjax.commands.merge.settings import MergeSettings, check_merge_settings
@@ -20,13 +20,13 @@ from ntkjax.commands.merge.stages import Merged, merge_stages
 from ntkjax.commands.select.inputs import RESULT
 from ntkjax.commands.select.job_notes import common_parts, jobs_of
 from ntkjax.commands.select.pool_passes import Unfinished
-from ntkjax.commands.select.run import run_select
+from ntkjax.commands.select.run import RELIEF, run_select
 from ntkjax.commands.select.warmup import WARM_UP
 from ntkjax.errors import InputError, setting
-from ntkjax.runs.run import ROUNDING, Outcome
+from ntkjax.runs.ledger import Ledger
+from ntkjax.runs.run import Outcome
 from ntkjax.selection.result import SelectionResult
 from ntkjax.settings.devices import DeviceOptions, check_device_options
-from ntkjax.store.run_directory import open_run
 
 
 STAGES = "stages"
@@ -63,13 +63,12 @@ def run_merge(settings: MergeSettings) -> MergeRun:
     for other in others:
         require_one_run(first, other)
     chosen = select_settings(first, settings.out, devices)
-    require_inputs_here(first, chosen)
+    here, merged = run_here(first, chosen), None
     facts = {"model": first.model}
-    open_run(settings.out, first.settings, first.inputs, facts, free=ROUNDING)
-    merged = None
-    if not (settings.out / RESULT).exists():
-        folders = [f for run in settings.runs for f in _stages_of(run)]
-        merged = merge_stages(folders, settings.out / STAGES)
+    with here.claimed(Ledger(), facts, RELIEF, is_booked=False):
+        if not (settings.out / RESULT).exists():
+            folders = [f for run in settings.runs for f in _stages_of(run)]
+            merged = merge_stages(folders, settings.out / STAGES)
     try:
         return MergeRun(run_select(chosen, computes=False), merged)
     except Unfinished as left:

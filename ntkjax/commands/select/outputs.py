@@ -24,7 +24,7 @@ MASK = "mask.safetensors"
 def publish_theta(
     out: RunPath, theta: Theta, model: LanguageModel, base_name: str, source: Path
 ) -> str:
-    """Writes θ as an adapter or as a whole model: all jobs of a run write the same.
+    """Writes θ as an adapter or as a whole model.
 
     Returns:
         The name of its folder.
@@ -66,7 +66,7 @@ def write_parameters(
 def _replace(path: RunPath, last: str, write: Callable[[RunPath], None]) -> None:
     """Lets `write` fill a folder, which then takes the place of what is there.
 
-    Whatever another job or an earlier start left is the same or damaged.
+    What an earlier start left is the same or damaged.
     """
     if not is_remote(path):
         discard_folder(path)

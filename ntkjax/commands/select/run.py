@@ -35,7 +35,7 @@ from ntkjax.reports.selection.page import write_selection_page
 from ntkjax.runs.ledger import Ledger
 from ntkjax.runs.model import Prepared, prepare, resolve_lora
 from ntkjax.runs.pinned_model import model_facts, pinned_model
-from ntkjax.runs.run import METRICS, MODEL, Outcome
+from ntkjax.runs.run import MODEL, Outcome
 from ntkjax.selection.embedding_pass import embedded
 from ntkjax.selection.methods.table import Method, named_method
 from ntkjax.selection.pickers.table import named_picker
@@ -94,7 +94,6 @@ def run_select(
             note_job(settings)
         ledger.book("load")
         snapshots, history = _warmed_up(settings, prepared, inputs, stages)
-        outputs = _publish(settings, prepared, snapshots[-1], found_model)
         ledger.book("warm-up")
         decides = {"pool": run.inputs["pool"]}
         candidates = PoolCandidates(inputs.pool, inputs.encode, stages, decides)
@@ -102,15 +101,20 @@ def run_select(
         found, scored = _choose(settings, method, problem, candidates, ledger)
         if not processes.is_first():
             return run.of_first()
-        outputs += _write(settings, prepared, inputs, found, scored, run.inputs[MODEL])
-        result = run_facts(settings, inputs, found, scored, history, candidates)
-        ledger.book("report")
-        costs = tuple(StageCost(**cost) for cost in ledger.stages())
-        result = replace(result, stages=costs)
-        page = lambda path: write_selection_page(result, path)
-        write_atomically(settings.out / "report.html", page)
-        outputs += ["report.html", METRICS]
-        return run.finish(result, outputs, _manifest(result))
+        with run.completing() as by_another:
+            if by_another is not None:
+                return by_another
+            outputs = _publish(settings, prepared, snapshots[-1], found_model)
+            files = run.inputs[MODEL]
+            outputs += _write(settings, prepared, inputs, found, scored, files)
+            result = run_facts(settings, inputs, found, scored, history, candidates)
+            ledger.book("report")
+            costs = tuple(StageCost(**cost) for cost in ledger.stages())
+            result = replace(result, stages=costs)
+            page = lambda path: write_selection_page(result, path)
+            write_atomically(settings.out / "report.html", page)
+            outputs += ["report.html", run.metrics]
+            return run.finish(result, outputs, _manifest(result))
 
 
 def _publish(
@@ -118,7 +122,7 @@ def _publish(
 ) -> list[str]:
     """Writes θ at the end of the warm-up, unless it is the model as it was."""
     model = prepared.model
-    if not processes.is_first() or not (end.num_steps or model.lora is not None):
+    if not end.num_steps and model.lora is None:
         return []
     return [publish_theta(settings.out, end.theta, model, found.id, found.folder)]
 

@@ -73,7 +73,7 @@ def run_train(settings: TrainSettings) -> Outcome[TrainingResult]:
     ledger.book("load model")
     facts = model_facts(found, prepared.model)
     relief = {"": "training.micro_batch"}
-    with run.claimed(ledger, facts, relief, metrics=None):
+    with run.claimed(ledger, facts, relief, is_booked=False):
         losses = (
             _loss(settings, prepared, prepared.theta, texts.validation),
             _loss(settings, prepared, prepared.theta, texts.retention),

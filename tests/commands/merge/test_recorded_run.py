@@ -8,8 +8,8 @@ import yaml
 
 from ntkjax.commands.merge.recorded_run import (
     recorded_run,
-    require_inputs_here,
     require_one_run,
+    run_here,
     select_settings,
 )
 from ntkjax.commands.select.inputs import identify_selection
@@ -86,7 +86,7 @@ def test_settings_come_back(world, claim, tmp_path, case):
     is_lora = again.parameters == "lora"
     lora = resolve_lora(again.lora, again.adapter) if is_lora else None
     assert identify_selection(again, lora, world.model).settings == run.settings
-    require_inputs_here(run, again)
+    run_here(run, again)
 
 
 def test_the_same_run_twice(claim):
@@ -194,7 +194,5 @@ def test_other_files_are_refused(claim, tmp_path):
 def check(run, tmp_path, says):
     recorded = recorded_run(run)
     with pytest.raises(InputError) as caught:
-        require_inputs_here(
-            recorded, select_settings(recorded, tmp_path / "o", DEVICES)
-        )
+        run_here(recorded, select_settings(recorded, tmp_path / "o", DEVICES))
     assert says in str(caught.value)

@@ -12,8 +12,11 @@ from ntkjax.commands.select import warmup
 from ntkjax.commands.select.pool_passes import Unfinished
 from ntkjax.commands.select.run import run_select
 from ntkjax.errors import InputError
+from ntkjax.runs import inputs
 from ntkjax.selection.options import DualsftOptions, MaskOptions
 from ntkjax.store import atomic
+from ntkjax.store.run_directory import hash_files
+from ntkjax.store.run_lock import locked
 from ntkjax.store.seals import seal
 from ntkjax.store.shards import ShardedPass
 from ntkjax.training.settings import TrainingSettings
@@ -99,6 +102,27 @@ def test_one_pass_is_merged_at_once(short, runs, tmp_path):
     again = merge(runs, out)
     assert again.selection.reused
     assert again.merged is None
+
+
+def test_two_merges_into_one_directory_are_refused(runs, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with locked(out, "1-of-1"):
+        assert "another process works in it" in refusal(runs, out)
+    assert merge(runs, out).merged.num_shards == 5
+
+
+def test_the_model_is_read_once(runs, tmp_path, monkeypatch):
+    """For the jobs' runs, whose files may be others; the selection takes its hash."""
+    read = []
+
+    def noted(paths):
+        read.extend(path.name for path in paths)
+        return hash_files(paths)
+
+    monkeypatch.setattr(inputs, "hash_files", noted)
+    merge(runs, tmp_path / "out")
+    assert read.count("model.safetensors") == 1
 
 
 @pytest.mark.slow
