@@ -4,6 +4,7 @@ Every text that a template writes out goes through `visible` and is then escaped
 `Markup`, which the figures are, is inserted as it is.
 """
 
+import functools
 import importlib.resources
 from typing import Any
 
@@ -37,6 +38,12 @@ def render(template: str, **values: Any) -> str:
     Raises:
         jinja2.UndefinedError: If the template asks for a value that is not there.
     """
+    return _environment().get_template(template).render(**values)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """One for all pages: it keeps the templates that it has compiled."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_source),
         autoescape=True,
@@ -45,7 +52,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
     )
     environment.filters |= FILTERS
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def _source(name: str) -> str:

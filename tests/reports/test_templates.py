@@ -12,9 +12,11 @@ def template(monkeypatch):
 
     def rendered(text, **values):
         monkeypatch.setattr(templates, "_source", lambda name: text)
+        templates._environment.cache_clear()
         return render("any", **values)
 
-    return rendered
+    yield rendered
+    templates._environment.cache_clear()
 
 
 def test_foreign_text_is_made_visible_and_escaped(template):
