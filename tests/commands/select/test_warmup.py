@@ -233,7 +233,10 @@ def test_another_run_waits_for_the_same_warm_up(warm, tmp_path, monkeypatch, cap
     def second_first(found, folder, last):
         monkeypatch.setattr(warmup, "publish", publish)
         second.append(pool.submit(warm, tmp_path, run="other"))
-        while "another process computes this warm-up" not in capfd.readouterr().err:
+        said = ""
+        while "another process computes this warm-up" not in said:
+            assert not second[0].done(), second[0].result()
+            said += capfd.readouterr().err
             time.sleep(0.01)
         publish(found, folder, last)
 
