@@ -45,7 +45,7 @@ WRITTEN = {
 
 
 def written(folder, lora=NAMES):
-    model, theta = random_model(tiny_config(), lora)
+    model, theta = random_model(tiny_config(num_layers=2), lora)
     write_adapter(folder, theta, model, "owner/base")
     return model, theta
 
@@ -85,7 +85,7 @@ def test_round_trip_is_exact(tmp_path, name):
     stored = read_adapter_settings(folder)
     assert (stored.rank, stored.scale) == (lora.rank, lora.scale)
     # The settings may be written in other words, but they name the same matrices.
-    again, _ = random_model(tiny_config(), stored)
+    again, _ = random_model(tiny_config(num_layers=2), stored)
     assert again.theta_shapes == model.theta_shapes
 
 
@@ -155,7 +155,8 @@ def test_adapter_of_another_model(tmp_path, edit, message):
 
 def test_all_shapes_of_another_model_are_counted(tmp_path):
     written(tmp_path)
-    larger, _ = random_model(tiny_config(hidden_size=16, intermediate_size=24), NAMES)
+    config = tiny_config(num_layers=2, hidden_size=16, intermediate_size=24)
+    larger, _ = random_model(config, NAMES)
     # A of q_proj, A and B of down_proj, in two layers (q_proj's B has num_heads·H rows)
     with pytest.raises(InputError, match="another model: 6 tensors do not fit"):
         read_adapter(tmp_path, larger)

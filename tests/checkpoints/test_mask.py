@@ -142,12 +142,12 @@ def test_another_adapter(path, changes, message):
 
 
 def test_other_targets_and_another_model(path):
-    lora = LoraSettings(2, targets=("k_proj", "q_proj"))
+    lora = LoraSettings(2, targets=("q_proj",))
     model, _ = random_model(tiny_config(num_layers=1), lora)
     found = refused(path, other(lora=lora), model.theta_shapes)
     assert found.startswith("made for another model or other lora.targets: ")
     assert "down_proj.lora_A is (2, 20) there and absent here" in found
-    deep, _ = random_model(tiny_config())
+    deep, _ = random_model(tiny_config(num_layers=2))
     found = refused(path, shapes=deep.theta_shapes)
     assert "model.layers.1.self_attn.q_proj.lora_A is absent there and (2, 12)" in found
     wide, _ = random_model(tiny_config(num_layers=1, hidden_size=16))

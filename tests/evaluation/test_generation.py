@@ -71,7 +71,8 @@ def test_against_the_full_forward_pass_again_for_each_token(name):
 
 def test_ends_at_end_of_text(slow):
     model, theta, expected = slow
-    eos_id = expected[0][4]
+    met = [set(tokens) for tokens in expected]
+    eos_id = min(t for t in set.union(*met) if t not in set.intersection(*met))
     cut = [t[: t.index(eos_id)] if eos_id in t else t for t in expected]
     assert {len(tokens) for tokens in cut} > {NEW}  # some end early, some do not
     assert run(model, theta, draw_prompts(), stops=(eos_id,)) == cut

@@ -17,7 +17,7 @@ TARGETS = {
 @pytest.mark.parametrize("rank", [1, 3])
 def test_parameters_sum_to_p(name, rank):
     lora = LoraSettings(rank, targets=TARGETS[name])
-    model, theta = random_model(tiny_config(mlp_bias=True), lora)
+    model, theta = random_model(tiny_config(num_layers=2, mlp_bias=True), lora)
     rows = coverage(model)
     assert sum(row.parameters for row in rows) == sum(a.size for a in theta.values())
     assert sum(row.adapted for row in rows) == len(theta) / 2
@@ -26,7 +26,7 @@ def test_parameters_sum_to_p(name, rank):
 
 def test_rows_by_hand():
     lora = LoraSettings(3, targets=("q_proj", r".*\.0\.mlp\.down_proj"))
-    rows = coverage(random_model(tiny_config(), lora)[0])
+    rows = coverage(random_model(tiny_config(num_layers=2), lora)[0])
     assert {row.kind: row for row in rows} == {
         "q_proj": Coverage("q_proj", 2, 2, 2 * 3 * (12 + 16)),
         "k_proj": Coverage("k_proj", 2, 0, 0),
@@ -46,7 +46,7 @@ def test_a_tied_head_is_no_layer():
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_all_weights(tied):
-    config = tiny_config(mlp_bias=True, tie_embeddings=tied)
+    config = tiny_config(num_layers=2, mlp_bias=True, tie_embeddings=tied)
     model, theta = random_model(config, None)
     rows = {row.kind: row for row in coverage(model)}
     assert sum(row.parameters for row in rows.values()) == sum(

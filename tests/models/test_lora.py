@@ -62,7 +62,9 @@ def test_each_a_has_its_own_numbers():
 def test_a_does_not_depend_on_the_other_targets():
     starts = []
     for targets in (("q_proj",), ("down_proj", "q_proj"), LAYER_MATRICES):
-        model, _ = random_model(tiny_config(), LoraSettings(2, targets=targets))
+        model, _ = random_model(
+            tiny_config(num_layers=2), LoraSettings(2, targets=targets)
+        )
         starts.append(initial_theta(model.theta_shapes, jax.random.key(5)))
     assert len(starts[0]) == 4
     for more in starts[1:]:

@@ -151,7 +151,7 @@ def test_confidence(kind, temperature):
 def test_confidences_of_a_head_that_knows_nothing_and_of_one_that_is_sure():
     model, base = MODELS["untied"]
     head = model.frozen["lm_head.weight"]
-    for factor, chance, relative in ((0.0, 1 / 40, 0.0), (1e3, 1.0, 1.0)):
+    for factor, chance, relative in ((0.0, 1 / 40, 0.0), (1e4, 1.0, 1.0)):
         frozen = {**model.frozen, "lm_head.weight": head * factor}
         other = dataclasses.replace(model, frozen=frozen)
         highest = values(Confidence(other, 1.0, "max_prob"), base, BATCH)

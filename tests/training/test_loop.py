@@ -94,7 +94,7 @@ def test_accumulation_and_devices_agree():
 
 def test_best_is_the_lowest_validation_loss_and_last_the_last():
     """So large a rate that the loss soon rises again."""
-    changes = {"steps": 8, "learning_rate": 0.3, "schedule": "constant"}
+    changes = {"steps": 8, "learning_rate": 0.05, "schedule": "constant"}
     named = {"validation": EXAMPLES[8:], "validate_every": 3}
     found = train(sources=(EXAMPLES[:8],), changes=changes, **named)
     losses = {row["step"]: row["validation_loss"] for row in found.history}

@@ -31,5 +31,5 @@ def small_selection(
     num_target = settings.num_target or 0
     aim = num_aim(settings, num_target)
     workload = Workload(settings.num_pool or 0, num_target, aim, *3 * [lengths])
-    cost = ModelCost(config or tiny_config(), lora, settings.dtype)
+    cost = ModelCost(config or tiny_config(num_layers=2), lora, settings.dtype)
     return Selection(settings, cost, workload, cost.config.vocab_size)

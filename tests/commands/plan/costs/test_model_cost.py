@@ -40,7 +40,7 @@ def test_weights_are_those_of_real_checkpoints(name, request):
 
 def test_flops_by_hand():
     # 2 layers, d 12, feed-forward 20, 4 heads and 2 key/value heads of 4, V 40, T 16.
-    cost = ModelCost(tiny_config(), LORA, "float32")
+    cost = ModelCost(tiny_config(num_layers=2), LORA, "float32")
     queries, keys, values, out = 12 * 16, 12 * 8, 12 * 8, 16 * 12
     each_layer = queries + keys + values + out + 3 * 12 * 20
     assert cost.matrices(16) == 2 * 16 * 2 * each_layer
@@ -51,21 +51,21 @@ def test_flops_by_hand():
 
 
 def test_without_lora_theta_is_all_weights():
-    cost = ModelCost(tiny_config(), None, "float32")
+    cost = ModelCost(tiny_config(num_layers=2), None, "float32")
     assert cost.num_theta == cost.num_weights
     assert cost.adapter(16) == 0
     assert cost.tangent_factor == 2
 
 
 def test_matrices_are_cut_and_norms_are_whole():
-    cost = ModelCost(tiny_config(), LORA, "float32")
+    cost = ModelCost(tiny_config(num_layers=2), LORA, "float32")
     norms = 5 * 12
     assert cost.divided_weights(1) == cost.num_weights
     assert cost.divided_weights(2) == norms + (cost.num_weights - norms) / 2
 
 
 def test_a_model_axis_that_does_not_divide_is_refused():
-    cost = ModelCost(tiny_config(), LORA, "float32")
+    cost = ModelCost(tiny_config(num_layers=2), LORA, "float32")
     cost.require_divisible(2)
     with pytest.raises(InputError, match="model=4 does not divide 4 heads, 2 key"):
         cost.require_divisible(4)

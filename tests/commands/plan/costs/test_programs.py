@@ -33,6 +33,7 @@ from tests.problems import random_model, tiny_config
 LORA_8 = LoraSettings()
 NEW_XLA = jax.__version_info__ >= (0, 11)
 WIDE = tiny_config(
+    num_layers=2,
     hidden_size=128,
     intermediate_size=256,
     head_dim=32,
@@ -162,7 +163,7 @@ def test_devices_that_share_weights_hold_parts():
 
 
 def test_a_jvp_costs_what_a_vjp_costs():
-    cost = ModelCost(tiny_config(), LORA, "float32")
+    cost = ModelCost(tiny_config(num_layers=2), LORA, "float32")
     work = {n: PROGRAMS[n].work(cost, 16, 1) for n in PROGRAMS}
     forward = cost.matrices(16) + cost.attention(16) + cost.adapter(16)
     assert work["embedding"].total == forward

@@ -15,7 +15,7 @@ from tests.problems import tiny_config
 
 
 CHIP = Chip("v0", 6e9, 1e9, 1e9, 1e9, 1e8, 4, efficiency=0.5)
-COST = ModelCost(tiny_config(), LORA, "bfloat16")
+COST = ModelCost(tiny_config(num_layers=2), LORA, "bfloat16")
 FORWARD = PROGRAMS["embedding"]
 LENGTHS = Lengths(((16, 0.5), (32, 0.5)), 20.0)
 
