@@ -42,6 +42,9 @@ PARAMETERS = ("lora", "full")
 class LoraOptions:
     """The adapter. With --adapter all of these come from its file.
 
+    None is a flag that was not given: one that was, and differs from the file, is
+    refused, be it the default of `LoraSettings`.
+
     Attributes:
         rank: Rank r. Default 8.
         alpha: Numerator of the scale α/r. Default 16.

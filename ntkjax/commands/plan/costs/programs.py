@@ -2,7 +2,10 @@
 
 FLOPs are those of `ntkjax.commands.plan.costs.model_cost`. Memory was read off XLA's
 own account of these very programs on CPU, in numbers per token of a batch, with f the
-feed-forward width, d the hidden size, a = heads · T, v = 2 · key/value width:
+feed-forward width, d the hidden size, a = heads · T, v = 2 · key/value width. XLA is
+not asked while planning: on CPUs its account of a 16-bit model holds all weights again
+in float32, which no accelerator does, and each program compiles for seconds, for every
+batch size that is tried. The terms:
 
     one layer, forward        max(5 f + d, 2 a + 2 d)
     one layer, s directions   max(6 f + 4 d + s (7 f + d), 2 a + 2 d + s (2 a + d))
