@@ -62,8 +62,8 @@ def test_any_damaged_output_shows(world, finished, name, tmp_path, monkeypatch):
     def claimed(*arguments, **named):
         raise Computes
 
-    monkeypatch.setattr(Run, "claimed", claimed)
     whole, _ = finished(name)
+    monkeypatch.setattr(Run, "claimed", claimed)
     outputs = read_manifest(whole)["outputs"]
     assert RESULTS[name] in outputs
     cases = [c for c in damages_of(whole) if c[0] in outputs or c[0] == MANIFEST]
