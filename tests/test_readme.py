@@ -34,6 +34,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 def test_python_blocks_run():
     assert BLOCKS
     names: dict = {}

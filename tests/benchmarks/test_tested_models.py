@@ -16,6 +16,7 @@ PLAIN = GOLDEN / "llama" / "plain"
 ADAPTED = GOLDEN / "families" / "qwen2" / "tied"
 
 
+@pytest.mark.slow
 def test_measured_errors_are_within_tolerance_and_named():
     found = measure({"llama": [PLAIN], "qwen2": [ADAPTED]})
     assert found["families"]["llama"]["plain"].keys() == {"hidden", "logits"}

@@ -62,6 +62,7 @@ def test_a_model_with_lora_is_refused():
         full_theta(load_model(PLAIN, LoraSettings(2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [False, True])
 def test_written_and_read_again_is_the_same(tmp_path, tied):
     head = {"lm_head.weight": ...} if tied else {}

@@ -39,6 +39,7 @@ def test_every_tensor_arrives():
     assert bare.theta_shapes.keys() == stored.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["plain", "bf16", "f16"])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_weights_are_cast(variant, dtype):

@@ -122,6 +122,7 @@ def test_no_damage_changes_a_result(world, unfinished, kind, tmp_path):
     assert not ends_otherwise(world, kind, found, cases, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "pattern"),
     [

@@ -187,6 +187,7 @@ def test_a_file_that_changed_is_an_error(tmp_path):
         pool.read([0])
 
 
+@pytest.mark.slow
 def test_a_long_pool_takes_little_memory(tmp_path):
     num = 4000  # tracemalloc is slow
     record = json.dumps({"prompt": "p" * 1000, "response": "r" * 1000})

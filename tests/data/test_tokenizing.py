@@ -132,6 +132,7 @@ def test_everything_in_front_of_the_text_is_kept(save_tokenizer):
     assert _show(tokenizer, tokenized) == "<s><sop>c[\n][d][</s>]"
 
 
+@pytest.mark.slow
 def test_many_examples_keep_their_order(save_tokenizer):
     tokenizer = load_tokenizer(save_tokenizer())
     texts = [str(i) for i in range(BLOCK + 2)]

@@ -122,6 +122,7 @@ def test_rows_over_the_mesh_meet_replicated_weights():
     np.testing.assert_allclose(found, rows @ weights, rtol=1e-5)  # float32 rounding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("most", "chosen", "expected"),
     [

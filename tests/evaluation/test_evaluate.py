@@ -46,6 +46,7 @@ def found(model, questions):
     return found
 
 
+@pytest.mark.slow
 def test_everything_against_loops_over_single_texts(model, questions, found):
     theta = draw_theta(model, 1)
     with jax.enable_x64(True):

@@ -62,6 +62,7 @@ def slow():
     return slow_answers(tiny_config(num_layers=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_against_the_full_forward_pass_again_for_each_token(name):
     model, theta, expected = slow_answers(CONFIGS[name])
@@ -96,12 +97,14 @@ def test_all_rows_may_end_at_once(slow):
     assert run(model, theta, draw_prompts()[:1], stops=(expected[0][0],)) == [[]]
 
 
+@pytest.mark.slow
 def test_one_new_token(slow):
     model, theta, expected = slow
     found = run(model, theta, draw_prompts(), new=1)
     assert found == [tokens[:1] for tokens in expected]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"devices": 1}, {"batch_size": 1}, {"batch_size": 50}], ids=str
 )
@@ -110,6 +113,7 @@ def test_devices_and_batches_change_nothing(slow, change):
     assert run(model, theta, draw_prompts(), **change) == expected
 
 
+@pytest.mark.slow
 def test_rows_of_the_head_beyond_the_tokenizer_are_never_chosen(slow):
     model, theta, expected = slow
     most = max(max(tokens) for tokens in expected)

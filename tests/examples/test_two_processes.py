@@ -67,6 +67,7 @@ def test_they_end_together(tmp_path, failing):
             os.kill(int((tmp_path / f"pid-{process}").read_text()), 0)
 
 
+@pytest.mark.slow
 def test_one_that_ignores_the_request_is_ended(tmp_path):
     """As JAX does: it takes SIGTERM for the announcement of a preemption."""
     program = tmp_path / "program.sh"

@@ -81,6 +81,7 @@ def test_channel_grams(num_channels, devices, passes):
     assert done == passes
 
 
+@pytest.mark.slow
 def test_sketched_inner_products():
     """The plain product first, then ⟨S g, S h⟩ for each sketch in turn."""
     base, theta, xs, ys = problem()
@@ -130,6 +131,7 @@ def test_nan_of_one_candidate_is_found_there():
         channel_grams(base, theta, xs, bad, draw_probes(3), mesh=data_mesh(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_output_blocks(devices):
     """3 examples on 2 devices: the last row is filled up and dropped again."""

@@ -78,6 +78,7 @@ def test_adapter_agrees_with_peft(name):
         assert distance(gradient, expected[peft_name]) < FLOAT32_GRADIENT, key
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_mlp_kernels_agree_with_neural_tangents():
     expected = to_float64(load_file(GOLDEN / "neural_tangents" / "mlp.safetensors"))

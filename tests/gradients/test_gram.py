@@ -29,6 +29,7 @@ def test_trace_equals_the_dense_jacobian(tile_size, block_size, vjp_batch):
     assert normwise(found, trace_kernel(f, theta, xs, ys)) < TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile_size", [2, 16])
 def test_diagonal_and_full_split_the_trace(tile_size):
     f, theta, draw = mlp(num_outputs=3)
@@ -42,6 +43,7 @@ def test_diagonal_and_full_split_the_trace(tile_size):
     assert normwise(pairs(theta, xs, ys), expected_pairs) < TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", ["trace", "diagonal", "full"])
 def test_own_kernels_and_sketches_share_the_gradients(outputs):
     f, theta, draw = mlp(num_outputs=3)

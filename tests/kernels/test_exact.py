@@ -36,6 +36,7 @@ def test_a_rank_deficient_head_needs_fewer_probes():
     assert exact(read_readout(cached_problem().model)).num_outputs == 12
 
 
+@pytest.mark.slow
 def test_centered_is_the_trace_over_centered_logits():
     problem = cached_problem()
     jac_x, jac_y = problem.logit_jacobians()
@@ -77,6 +78,7 @@ def test_tokens_outside_the_vocabulary_are_refused(tokens):
         chosen_tokens(readout, np.array(tokens, int))
 
 
+@pytest.mark.slow
 def test_a_trained_head_takes_the_full_logit_path():
     lora = LoraSettings(rank=2, targets=("q_proj", "lm_head"))
     problem = cached_problem(lora=lora)

@@ -10,6 +10,7 @@ from tests.kernels.problem import cached_problem
 from tests.oracles import normwise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [1, 4, 12])
 def test_equals_the_trace_seen_through_the_best_rank_r_part(rank):
     problem = cached_problem()

@@ -40,6 +40,7 @@ def test_unbiased_for_every_shape(make, num, size):
     assert abs(values.mean() - truth) < 4 * standard_error + floor
 
 
+@pytest.mark.slow
 def test_error_of_the_shift_sketch_is_that_of_the_dense_one():
     # DESIGN: second moments agree; within 1.4 over keys, shapes and spreads
     ratios = []
@@ -61,6 +62,7 @@ def test_a_vector_shorter_than_the_sketch_keeps_its_products():
     assert found == pytest.approx(float(jnp.vdot(g, h)), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SKETCHES.values(), ids=SKETCHES)
 def test_linear_and_decided_by_the_key(make):
     g, h = pair(500, seed=2, spread=0.0)

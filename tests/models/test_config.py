@@ -135,6 +135,7 @@ def test_every_field_moves_the_logits(name, unchanged):
     assert (after.shape == unchanged.shape) == (name != "vocab_size")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYER_CHANGES)
 def test_one_changed_layer_moves_the_logits(name, unchanged):
     for layers in ((LAYER_CHANGES[name], LAYER), (LAYER, LAYER_CHANGES[name])):

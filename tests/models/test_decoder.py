@@ -42,6 +42,7 @@ def draw_tokens(length, seed=0):
     return jnp.asarray(rng.integers(0, 40, length), jnp.int32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_later_token_changes_nothing_before_it(name):
     model, theta = random_model(CONFIGS[name])
@@ -157,6 +158,7 @@ def test_reading_in_parts_equals_reading_at_once(config):
     assert error <= 1e-5 * jnp.abs(expected).max()
 
 
+@pytest.mark.slow
 def test_rows_of_different_lengths_write_over_their_padding():
     """Prompts of 3, 8 and 5 tokens padded to 8; then each goes on at its own place."""
     model, theta = random_model(SCALED)

@@ -32,6 +32,7 @@ def test_shapes_of_theta():
     assert list(model.theta_shapes.items()) == list(expected.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [False, True])
 def test_head(tied):
     model, theta = random_model(tiny_config(tie_embeddings=tied))
@@ -81,6 +82,7 @@ def test_all_weights_of_a_gemma_stand_in_the_order_of_the_forward_pass():
     ]
 
 
+@pytest.mark.slow
 def test_astype():
     model, theta = random_model(tiny_config(qkv_bias=True, output_bias=True))
     half = model.astype(jnp.bfloat16)
@@ -153,6 +155,7 @@ def test_theta_may_come_in_any_order():
     assert list(start) == list(model.theta_shapes)
 
 
+@pytest.mark.slow
 def test_a_cache_has_the_type_of_the_activations():
     model, theta = random_model(tiny_config(num_layers=1))
     half = model.astype(jnp.bfloat16)
@@ -204,6 +207,7 @@ def test_all_weights_as_theta(tied):
     np.testing.assert_allclose(logits, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_tied_embedding_has_the_gradient_of_both_its_uses():
     """Rows of tokens that are not read have one through the head alone."""
     model, theta = random_model(tiny_config(num_layers=1, tie_embeddings=True), None)
@@ -219,6 +223,7 @@ def test_a_tied_embedding_has_the_gradient_of_both_its_uses():
     assert (rows > 0).all()
 
 
+@pytest.mark.slow
 def test_weights_in_theta_are_computed_in_the_type_of_the_model():
     model, theta = random_model(tiny_config(num_layers=1), None)
     half = model.astype(jnp.bfloat16)

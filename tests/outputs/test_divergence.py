@@ -79,6 +79,7 @@ def test_divergence(name, temperature):
     assert normwise(found, expected) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_all_logits_at_once():
     model, base = MODELS["untied"]
     theta = moved(base)
@@ -129,6 +130,7 @@ def test_a_bfloat16_model_sums_in_float32():
     assert normwise(found, values(Divergence(model, base, 2.0), theta, BATCH)) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["max_prob", "entropy_inv", "uniform"])
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_confidence(kind, temperature):

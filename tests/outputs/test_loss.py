@@ -61,6 +61,7 @@ def gradients(f, theta, batch):
     return jax.jit(jax.vmap(one))(batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tied", "adapted head"])
 def test_the_gradient_is_that_of_all_logits_at_once(name):
     model, theta = MODELS[name]
@@ -87,6 +88,7 @@ def test_the_block_size_does_not_matter(block_size):
     assert normwise(found, expected) < 1e-6
 
 
+@pytest.mark.slow
 def test_padding_and_batch_mates_do_not_matter():
     model, theta = MODELS["untied"]
     together = losses(Loss(model), theta, make_batch(EXAMPLES, "response", 20))

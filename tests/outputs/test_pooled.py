@@ -83,6 +83,7 @@ def test_pooled_logits_are_the_head_times_the_pooled_hidden_state(name):
     assert normwise(through_head, direct) < ROUNDING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_size", [1, 5, 16])
 def test_the_block_of_positions_does_not_matter(block_size):
     model, theta = MODELS["untied"]
@@ -134,6 +135,7 @@ def test_padded_rows_of_the_head_are_left_out():
     assert normwise(few, many[:, :33]) < 1e-6
 
 
+@pytest.mark.slow
 def test_an_adapted_head_is_part_of_the_long_way():
     model, theta = random_model(tiny_config(), LoraSettings(2, targets=("lm_head",)))
     batch = make_batch(EXAMPLES, "all")
@@ -157,6 +159,7 @@ def test_probes_on_any_function():
     np.testing.assert_allclose(Probed(base, probes)(theta, x), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sums_of_bfloat16_states_are_float32():
     model, theta = MODELS["untied"]
     half = model.astype(jnp.bfloat16)

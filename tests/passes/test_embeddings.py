@@ -40,6 +40,7 @@ def test_equals_one_example_at_a_time(pooling):
         assert normwise(found[row], weights @ hidden(row)) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_devices", "changes"),
     [(1, {}), (2, {"batch_size": 1}), (1, {"batch_size": 7}), (2, {"max_length": 48})],

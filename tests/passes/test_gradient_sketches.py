@@ -46,6 +46,7 @@ def test_without_a_sketch_they_are_the_gradients(gradients):
     assert normwise(found, gradients) < 1e-5  # two float32 derivatives
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SKETCHES)
 def test_the_sketch_is_linear_in_the_gradient(gradients, kind):
     sketch = SKETCHES[kind](SIZE, 20, jax.random.key(3))
@@ -59,6 +60,7 @@ def test_the_transform_comes_before_the_sketch(gradients):
     assert normwise(sketched(sketch, Sign()), expected) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -130,6 +132,7 @@ def test_sign_keeps_zero():
     assert found["a"].tolist() == [-1, 0, 1]
 
 
+@pytest.mark.slow
 def test_checkpoints_share_one_program():
     sketch = shift_sketch(SIZE, 20, jax.random.key(3))
     other = shift_sketch(SIZE, 20, jax.random.key(4))

@@ -58,6 +58,7 @@ def test_squares(gradients):
     assert normwise(flat(found), (gradients**2).sum(axis=0)) < 1e-5
 
 
+@pytest.mark.slow
 def test_several_outputs():
     f = PooledHidden(MODEL)
     found = gradient_sums(f, THETA, EXAMPLES, batching())
@@ -67,6 +68,7 @@ def test_several_outputs():
     assert normwise(joined, expected) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sums", [gradient_sums, squared_gradient_sums])
 def test_do_not_depend_on_batches_padding_order_or_devices(sums):
     expected = flat(sums(LOSS, THETA, EXAMPLES, batching()))

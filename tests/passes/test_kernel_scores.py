@@ -113,6 +113,7 @@ def test_probe_blocks_are_even_and_whole():
     assert sum((block.labels for block in blocks), ()) == kernel.labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_devices", "changes"),
     [(1, {"batch_size": 7, "max_length": 17}), (2, {"batch_size": 1})],
@@ -134,6 +135,7 @@ def test_same_call_same_bits():
     np.testing.assert_array_equal(once, again)
 
 
+@pytest.mark.slow
 def test_a_head_with_parameters_takes_the_long_way():
     lora = LoraSettings(rank=2, targets=("q_proj", "lm_head"))
     model, theta = random_model(SMALL, lora)

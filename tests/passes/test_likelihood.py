@@ -46,6 +46,7 @@ def test_a_first_token_is_never_predicted():
     assert run([text]).nll == found.nll
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

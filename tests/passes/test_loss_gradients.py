@@ -109,6 +109,7 @@ ALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_do_not_depend_on_batches_padding_order_or_devices(name):
     expected = ALL[name](EXAMPLES, batching())

@@ -64,6 +64,7 @@ def test_the_files_are_those_of_a_local_run(world, local, bucket, tmp_path, name
     assert bucket.objects == before
 
 
+@pytest.mark.slow
 def test_a_selection_goes_on(world, local, bucket, tmp_path, monkeypatch):
     write, written = ShardedPass.write, []
 
@@ -85,6 +86,7 @@ def test_a_selection_goes_on(world, local, bucket, tmp_path, monkeypatch):
     assert contents(bucket.save("run", tmp_path)) == contents(local("select"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "train all weights"])
 def test_a_training_goes_on(world, local, bucket, tmp_path, monkeypatch, name):
     train, steps = train_module.train_adapter, []

@@ -70,6 +70,7 @@ def test_loss_falls_and_the_history_says_what_happened():
     assert all(row["validation_loss"] is None for row in rows)
 
 
+@pytest.mark.slow
 def test_the_same_bits_again_and_other_ones_with_another_seed():
     first = train()
     assert_same(first, train())
@@ -155,6 +156,7 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
             train(checkpoints=tmp_path, **other)
 
 
+@pytest.mark.slow
 def test_another_training_is_not_compiled_again(monkeypatch):
     """Other weights, data, rate, schedule and number of steps: the same program."""
     traced = []
@@ -237,6 +239,7 @@ def test_masked_coordinates_keep_their_bits_and_all_others_move():
         assert ((before == after) == ~mask[name]).all(), name
 
 
+@pytest.mark.slow
 def test_a_mask_of_all_ones_changes_nothing():
     """The program has selects in it and is fused otherwise: a bit of rounding in the
     first step, which Adam magnifies in the next ones."""
@@ -266,6 +269,7 @@ def test_a_masked_training_resumed_is_undisturbed(tmp_path, monkeypatch):
             train(**(named | other), **saving)
 
 
+@pytest.mark.slow
 def test_another_mask_is_not_compiled_again(monkeypatch):
     own = {"beta1": 0.86}  # no other test has this program
     train(changes=own, mask=random_mask())
@@ -309,6 +313,7 @@ def test_states_are_observed_after_each_step_and_before_saving(tmp_path, monkeyp
     assert Plan([EXAMPLES], settings(), 0).steps_per_epoch == 3
 
 
+@pytest.mark.slow
 def test_all_weights_train_and_a_mask_holds_for_them():
     model, theta = random_model(tiny_config(num_layers=1, tie_embeddings=True), None)
     rng = np.random.default_rng(0)
@@ -323,6 +328,7 @@ def test_all_weights_train_and_a_mask_holds_for_them():
         np.testing.assert_array_equal(np.asarray(found.theta[name])[~mask[name]], kept)
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_with_another_micro_batch(tmp_path, monkeypatch):
     """As a run does that was short of memory: rounding apart, the same training."""
     monkeypatch.setattr("ntkjax.training.checkpoints._SHARE", 0)

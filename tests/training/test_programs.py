@@ -72,6 +72,7 @@ def change(after, before) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 def test_loss_sums_are_the_plain_ones():
     model, theta = small_model()
     mesh = data_mesh(2)
@@ -85,6 +86,7 @@ def test_loss_sums_are_the_plain_ones():
     assert sums[11] == 0  # an empty row
 
 
+@pytest.mark.slow
 def test_blocks_of_logits_change_nothing(monkeypatch):
     """A block of 7 positions, which divides nothing, against all at once."""
     model, theta = small_model()
@@ -139,6 +141,7 @@ def test_a_step_is_adamw_on_the_dense_gradient():
     assert normwise(change(after, theta), change(expected, theta)) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [Layout(1, 4, 2), Layout(2, 2, 2)], ids=str)
 def test_accumulation_and_devices_change_nothing(layout):
     """Four examples, of unlike lengths, in rows shared out in other ways."""
@@ -166,6 +169,7 @@ def test_empty_rows_change_nothing():
     assert normwise(optax.tree.get(moments, "mu")[name], expected) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_frozen_model_in_bfloat16_trains_in_float32():
     model, theta = small_model()
     after, moments, norm, _ = take_step(

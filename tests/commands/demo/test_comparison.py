@@ -62,6 +62,7 @@ def test_base_accuracy_is_that_of_the_command(world, laboratory, questions):
     assert laboratory.base_accuracy(questions) == expected
 
 
+@pytest.mark.slow
 def test_what_an_arm_is_taught_is_what_it_answers(laboratory, questions):
     seeds, steps = [], []
 

@@ -78,6 +78,7 @@ def test_a_wrong_jitted_product_is_found(monkeypatch):
     assert check.name == f"{device}: {NAMES[3]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [lambda x: x * 0.5, lambda x: x * np.nan, lambda x: x * 0]
 )

@@ -21,6 +21,7 @@ def quick(monkeypatch):
     return devices[0]
 
 
+@pytest.mark.slow
 def test_all_checks_are_named_and_pass(quick, capsys):
     assert main(["doctor"]) == 0
     out, err = capsys.readouterr()

@@ -299,6 +299,7 @@ def test_an_adapter_in_the_head_takes_the_full_logit_path(world):
         assert normwise(arrays_of(out)[name], expected) < 1e-4
 
 
+@pytest.mark.slow
 def test_padded_rows_of_the_head_are_left_out(tmp_path):
     """A tokenizer of 32 tokens on a head of 64 rows."""
     world = build_world(tmp_path, SMALL_ALPHABET)

@@ -40,6 +40,7 @@ def test_all_programs_run(method, lora, tmp_path):
     assert min(rate.seconds for rate in rates.values()) > 0
 
 
+@pytest.mark.slow
 def test_only_devices_that_are_here_can_be_measured():
     assert jax.default_backend() == "cpu"
     require_here(named_hardware("cpu"))

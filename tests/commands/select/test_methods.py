@@ -160,6 +160,7 @@ def test_a_row_is_parsed_to_be_checked_computed_trained_on_and_shown(
         computed.clear()
 
 
+@pytest.mark.slow
 def test_groups_take_turns(run):
     """The first three picks are the best for each group alone."""
     out = run("turns", method="gradient-dot", picker="round-robin")
@@ -273,6 +274,7 @@ def test_the_lowest_scores_as_a_control(run):
     assert scores[chosen].max() <= scores[~chosen].min()
 
 
+@pytest.mark.slow
 def test_validation_files_take_the_place_of_the_target(world, run):
     validation = (world.root / "validation.jsonl",)
     out = run("validated", method="dualsft", validation=validation)

@@ -148,6 +148,7 @@ def test_files_and_page_agree_on_the_counts(finished):
     assert result["warmup"]["kind"] == "adapter"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["summed", "exact", "centered", "deflated_1_2"])
 def test_scores_are_means_over_the_domain_of_the_gram(run, everything, truth_of, name):
     """Float32 derivatives on both sides, another order of the same sums: 1e-5."""
@@ -301,6 +302,7 @@ def test_repeats_of_holdout_and_target_are_shown(world, run):
     assert page.index("Leakage") < page.index("repeats a target text")
 
 
+@pytest.mark.slow
 def test_the_warm_up_is_where_scores_are_taken(world, run, truth_of):
     training = TrainingSettings(steps=3, batch_size=4, learning_rate=0.05)
     out = run("warm", warmup="target", training=training, shortlist="none")
@@ -327,6 +329,7 @@ def test_the_warm_up_is_where_scores_are_taken(world, run, truth_of):
     assert normwise(numbers(out, "score"), expected) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_fresh_adapter_without_warm_up(world, run):
     out = run("fresh", adapter=None, shortlist="none", seed=4)
     assert result_of(out)["warmup"]["kind"] == "none"

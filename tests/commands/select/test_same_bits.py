@@ -196,6 +196,7 @@ def remove_all_but_the_claim(out):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -218,6 +219,7 @@ def test_a_damaged_run_is_made_whole(undisturbed, copy, select, damage):
     assert same_bits(copy) == same_bits(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 1, 4, 5, 6])
 def test_an_interrupted_pass_goes_on(undisturbed, select, tmp_path, monkeypatch, stop):
     """Ctrl-C instead of the write of one of the seven shards."""

@@ -64,6 +64,7 @@ def finished(world):
     return out
 
 
+@pytest.mark.slow
 def test_files_say_what_was_done(world, finished):
     result = json.loads((finished / "train.json").read_text())
     manifest = json.loads((finished / "manifest.json").read_text())
@@ -191,6 +192,7 @@ def write_random_mask(world, shapes, lora, theta, share=0.3):
 STRONG = {"weight_decay": 0.1, "max_grad_norm": 0.05}
 
 
+@pytest.mark.slow
 def test_a_mask_of_the_adapter(world):
     """The same mask does not fit another start or adapter; then nothing is written."""
     lora = LoraSettings(2, 16.0, ("q_proj", "down_proj"))
@@ -219,6 +221,7 @@ def test_a_mask_of_the_adapter(world):
     assert not (world.root / "refused").exists()
 
 
+@pytest.mark.slow
 def test_all_weights(world):
     """Weights outside the mask are those of the file, to the bit."""
     model = load_model(world.model, None)

@@ -64,6 +64,7 @@ def test_run_prints_what_it_did(world, capsys):
     assert "holds another run: mix was [1.0, 3.0]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_all_weights_with_a_mask(world, capsys):
     """The mask keeps the norms alone; the model that comes out can be evaluated."""
     model = load_model(world.model, None)

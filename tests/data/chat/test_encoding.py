@@ -349,6 +349,7 @@ def conversations(draw):
     return tuple(turns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", TEMPLATES)
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(turns=conversations(), train_on=st.sampled_from(["all", "last"]))

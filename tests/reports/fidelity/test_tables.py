@@ -1,6 +1,7 @@
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from ntkjax.reports.fidelity.tables import (
@@ -19,6 +20,7 @@ def printed(result, width=100):
     return console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_cells_agree_with_the_record(result):
     for kernel in result.kernels:
         cells = fidelity_cells(kernel)

@@ -87,6 +87,7 @@ def test_with_the_fisher_diagonal():
     assert normwise(found.scores, g @ response) < 1e-5
 
 
+@pytest.mark.slow
 def test_rows_and_columns_share_the_same_total_out():
     for problem in (
         problem_with(DualsftOptions(kappa=20_000.0)),
@@ -115,6 +116,7 @@ def test_to_first_order_it_is_gradient_dot():
     np.testing.assert_array_equal(found, apart)
 
 
+@pytest.mark.slow
 def test_batches_and_devices_do_not_matter():
     options = DualsftOptions(kappa=20_000.0)
     found = dualsft.score(problem_with(options))

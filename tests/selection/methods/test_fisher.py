@@ -22,6 +22,7 @@ def oracle():
     return explicit_of(small_problem())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("examples", "damping"), [(256, 0.1), (4, 2.0)])
 def test_equals_explicit_products(oracle, examples, damping):
     problem = problem_with(examples=examples, damping=damping)
@@ -36,6 +37,7 @@ def test_equals_explicit_products(oracle, examples, damping):
     assert found.facts["damping"] == damping
 
 
+@pytest.mark.slow
 def test_batches_and_devices_do_not_matter():
     problem = problem_with()
     found = fisher.score(rebatched(problem)).scores

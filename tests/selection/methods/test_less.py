@@ -110,6 +110,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_formula(name):
     problem = problem_with(CASES[name])
@@ -123,6 +124,7 @@ def test_equals_the_formula(name):
         np.testing.assert_array_equal(order, np.argsort(-column, kind="stable"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default", "corrected"])
 def test_the_betas_are_those_of_the_warm_up(name):
     usual = problem_with(CASES[name])
@@ -164,6 +166,7 @@ def test_without_groups_all_of_the_target_is_one():
     np.testing.assert_allclose(score(problem).scores, expected, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_batches_and_devices_do_not_matter():
     problem = problem_with()
     batching = dataclasses.replace(problem.batching, batch_size=9, mesh=data_mesh(1))

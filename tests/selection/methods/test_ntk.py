@@ -66,6 +66,7 @@ def test_rows_of_the_head_that_are_no_tokens_are_left_out():
     assert normwise(found, ntk.score(problem_with("summed")).scores) > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["summed", "random_2"])
 def test_a_soft_capped_model_is_scored_by_its_logits(kernel):
     config = dataclasses.replace(MODEL.config, final_softcap=1.5)
