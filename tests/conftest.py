@@ -10,14 +10,12 @@ from tests.bucket_server import Bucket, prepare_client, reset, serving
 from tests.bytecode import keep_bytecode
 from tests.commands.world import build_world
 from tests.durations import Recorder, longest_first
-from tests.shapes import check_shapes
 
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 keep_bytecode()
-check_shapes()
 
 SHARED = pathlib.Path(
     os.environ.get(
