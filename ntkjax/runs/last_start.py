@@ -14,7 +14,7 @@ from ntkjax.errors import InputError
 from ntkjax.runs.ledger import peak_mib
 from ntkjax.runs.progress import announce
 from ntkjax.settings.flag_names import flag_of
-from ntkjax.store.atomic import json_text
+from ntkjax.store.atomic import json_text, write_bytes
 from ntkjax.store.bucket import bucket_errors
 from ntkjax.store.run_directory import read_json
 from ntkjax.store.run_path import RunPath, is_remote
@@ -59,7 +59,7 @@ def noted(path: RunPath) -> Iterator[None]:
     finally:
         stopped.set()
         writer.join()
-        with contextlib.suppress(OSError, *_remote_errors(path)):
+        with contextlib.suppress(*_said_elsewhere(path)):
             path.unlink(missing_ok=True)
 
 
@@ -72,11 +72,12 @@ def _keep(path: RunPath, stopped: threading.Event) -> None:
         if now != stage or mib > _GROWTH * peak:
             stage, peak = now, mib
             note = {"stage": stage, "peak_mib": round(peak, 1)}
-            with contextlib.suppress(OSError, *_remote_errors(path)):  # said elsewhere
-                path.write_bytes(json_text(note).encode())
+            with contextlib.suppress(*_said_elsewhere(path)):
+                write_bytes(path, json_text(note).encode())
         if stopped.wait(pause):
             return
 
 
-def _remote_errors(path: RunPath) -> tuple[type[Exception], ...]:
-    return bucket_errors() if is_remote(path) else ()
+def _said_elsewhere(path: RunPath) -> tuple[type[Exception], ...]:
+    """What the run itself meets, and says, where its files cannot be written."""
+    return (OSError, InputError, *(bucket_errors() if is_remote(path) else ()))

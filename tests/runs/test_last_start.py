@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from ntkjax.devices import processes
 from ntkjax.runs.last_start import noted, say_last_start
@@ -49,6 +50,23 @@ def test_the_note_follows_the_stage_and_goes_at_the_end(tmp_path, capfd, monkeyp
         say_last_start(note, RELIEF, FREE)
         assert "--training.micro-batch" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_note_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    note, seen, write = tmp_path / "note.json", [], Path.write_bytes
+
+    def slow(path, content):
+        path.touch()
+        seen.append(note.exists())
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", slow)
+    with noted(note):
+        deadline = time.monotonic() + 10
+        while not note.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert set(read_json(note)) == {"stage", "peak_mib"}
+    assert seen[0] is False
 
 
 def test_nothing_is_said_without_a_note_or_of_one_that_is_none(tmp_path, capfd):
