@@ -1,5 +1,7 @@
 """A made-up fidelity run with errors of the size that real models show."""
 
+import functools
+
 import numpy as np
 
 from ntkjax.fidelity.compare import KernelFidelity, compare
@@ -50,10 +52,14 @@ def kernel(
     return KernelFidelity(name, float(cost), 1, errors, order, order)
 
 
+@functools.cache
 def run(
     seed: int = 0, num_candidates: int = NUM_CANDIDATES
 ) -> tuple[FidelityResult, dict[str, np.ndarray]]:
-    """(result, arrays) of kernels Σ_j ⟨v_j, g(x)⟩⟨v_j, g(y)⟩ of random gradients g."""
+    """(result, arrays) of kernels Σ_j ⟨v_j, g(x)⟩⟨v_j, g(y)⟩ of random gradients g.
+
+    Made once for each process: nobody changes what it gives.
+    """
     rng = np.random.default_rng(seed)
     weights = 1 / np.arange(1, NUM_OUTPUTS + 1) ** 0.6
     shared = rng.normal(size=(NUM_OUTPUTS, 24))
@@ -88,7 +94,7 @@ def run(
     arrays, diagonals = {}, {}
     for name, rows in probes.items():
         arrays[name], diagonals[name] = values(rows)
-    resamples = bootstrap_rows(NUM_QUERIES, 400, seed)
+    resamples = bootstrap_rows(NUM_QUERIES, 100, seed)
 
     def record(name, source, noise=0.0):
         kernel = arrays[source] * (1 + noise * rng.normal(size=arrays[source].shape))
