@@ -270,6 +270,7 @@ def nowhere(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_file_is_needed_to_refuse_a_setting(name, nowhere, capsys):
     wrong = []

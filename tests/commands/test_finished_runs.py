@@ -14,6 +14,9 @@ from tests.commands.world import build_world
 from tests.damages import damage_file, damages_of
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     world = build_world(tmp_path_factory.mktemp("finished"))

@@ -77,6 +77,7 @@ def test_everything_against_loops_over_single_texts(model, questions, found):
         assert found.generated[row] == decode(new, skip_special_tokens=True)
 
 
+@pytest.mark.slow
 def test_facts_of_the_examples(questions, found):
     assert found.ids == [f"q{i}" for i in range(9)]
     assert found.sources[:3] == [None, "left", "right"]

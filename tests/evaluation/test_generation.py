@@ -16,6 +16,9 @@ from tests.evaluation.problem import prompt_of, slow_generate
 from tests.problems import random_model, tiny_config
 
 
+pytestmark = pytest.mark.slow
+
+
 SCALED = Llama3Scaling(8.0, 1.0, 4.0, 16)
 CONFIGS = {
     "grouped": tiny_config(),
@@ -62,7 +65,6 @@ def slow():
     return slow_answers(tiny_config(num_layers=1))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_against_the_full_forward_pass_again_for_each_token(name):
     model, theta, expected = slow_answers(CONFIGS[name])
@@ -97,14 +99,12 @@ def test_all_rows_may_end_at_once(slow):
     assert run(model, theta, draw_prompts()[:1], stops=(expected[0][0],)) == [[]]
 
 
-@pytest.mark.slow
 def test_one_new_token(slow):
     model, theta, expected = slow
     found = run(model, theta, draw_prompts(), new=1)
     assert found == [tokens[:1] for tokens in expected]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"devices": 1}, {"batch_size": 1}, {"batch_size": 50}], ids=str
 )
@@ -113,7 +113,6 @@ def test_devices_and_batches_change_nothing(slow, change):
     assert run(model, theta, draw_prompts(), **change) == expected
 
 
-@pytest.mark.slow
 def test_rows_of_the_head_beyond_the_tokenizer_are_never_chosen(slow):
     model, theta, expected = slow
     most = max(max(tokens) for tokens in expected)
@@ -136,7 +135,6 @@ def test_an_overflow_names_the_example(slow):
         run(model, huge, draw_prompts())
 
 
-@pytest.mark.slow
 def test_stories260k_tells_a_story(shared):
     """The golden continuation of a small model that knows little but stories."""
     folder = shared / "models" / "stories260k"

@@ -61,6 +61,7 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 # 8 channels per device and pass: less than one pass, one, and one and a bit
 @pytest.mark.parametrize(
     ("num_channels", "devices", "passes"),

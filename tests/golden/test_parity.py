@@ -92,6 +92,7 @@ def test_mlp_kernels_agree_with_neural_tangents():
     assert distance(gram(mlp)(expected, x, y), traced) < FLOAT64
 
 
+@pytest.mark.slow
 def test_language_model_kernel_agrees_with_neural_tangents():
     expected = load_file(GOLDEN / "neural_tangents" / "lm.safetensors")
     model, theta, _ = load_adapted("default")

@@ -17,6 +17,7 @@ HEADS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize("pooling", ["all", "response", "last"])
 def test_head_and_full_vocabulary_equal_the_dense_oracle(changes, pooling):

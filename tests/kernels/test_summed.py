@@ -8,6 +8,7 @@ from tests.kernels.problem import cached_problem
 from tests.oracles import normwise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"tie_embeddings": True}])
 def test_equals_the_gradient_of_the_summed_logits(changes):
     problem = cached_problem(**changes)

@@ -142,6 +142,7 @@ def test_one_changed_layer_moves_the_logits(name, unchanged):
         assert moved(unchanged, logits(tiny_config(layers=layers)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scaling", "name", "value"),
     SCALING_CHANGES,

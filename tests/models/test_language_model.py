@@ -47,6 +47,7 @@ def test_head(tied):
     np.testing.assert_allclose(model.logits(theta, hidden), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [("lm_head",), (r".*",), (r"lm_.*", "q_proj")])
 def test_an_adapted_head_is_not_linear(targets):
     model, theta = random_model(tiny_config(), LoraSettings(2, targets=targets))

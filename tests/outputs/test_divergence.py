@@ -12,6 +12,9 @@ from tests.oracles import normwise
 from tests.problems import random_examples, random_model, tiny_config
 
 
+pytestmark = pytest.mark.slow
+
+
 EXAMPLES = random_examples(4)
 BATCH = make_batch(EXAMPLES, "response", 12)
 MODELS = {
@@ -79,7 +82,6 @@ def test_divergence(name, temperature):
     assert normwise(found, expected) < 1e-5
 
 
-@pytest.mark.slow
 def test_the_gradient_is_that_of_all_logits_at_once():
     model, base = MODELS["untied"]
     theta = moved(base)
@@ -130,7 +132,6 @@ def test_a_bfloat16_model_sums_in_float32():
     assert normwise(found, values(Divergence(model, base, 2.0), theta, BATCH)) < 0.1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["max_prob", "entropy_inv", "uniform"])
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_confidence(kind, temperature):

@@ -44,6 +44,7 @@ def slow_mean(rows, example, pooling):
     return np.mean([rows[t] for t in np.flatnonzero(example.targets)], axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("name", MODELS)
 def test_pooled_outputs_are_means_of_single_positions(name, pooling):

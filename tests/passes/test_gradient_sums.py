@@ -36,6 +36,7 @@ def gradients():
     return explicit(MODEL, THETA, EXAMPLES, LONGEST)[1]
 
 
+@pytest.mark.slow
 def test_sums(gradients):
     found = gradient_sums(LOSS, THETA, EXAMPLES, batching())
     assert all(leaf.dtype == np.float64 for leaf in found.values())

@@ -65,6 +65,7 @@ def mean_of_gram(base, kernel, theta, domain, pool, pooling="all", normalize=Tru
     return np.tensordot(kernel.weights, each, axes=1).mean(axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["summed", "spectral_6", "random_6", "deflated_2_4", "centered", "exact"],

@@ -89,6 +89,7 @@ def test_products(case):
     assert normwise(found, gradients @ flat(direction)) < CLOSE
 
 
+@pytest.mark.slow
 def test_products_and_norms(case):
     theta, direction, _, gradients = case
     products, norms = gradient_products_and_norms(

@@ -115,6 +115,7 @@ def test_a_training_goes_on(world, local, bucket, tmp_path, monkeypatch, name):
     assert contents(bucket.save("run", tmp_path)) == contents(local(name))
 
 
+@pytest.mark.slow
 def test_stages_in_a_bucket_serve_other_runs(world, bucket, tmp_path):
     stages = bucket.path("stages")
     for name in ("one", "two"):

@@ -98,6 +98,7 @@ def test_an_evaluation_goes_on_with_its_commit(hub, world):
     assert again.result == first.result
 
 
+@pytest.mark.slow
 def test_an_adapter_names_the_model_without_its_revision(hub, world):
     hub.branches["v1"] = FIRST
     training = TrainingSettings(steps=1, batch_size=2)

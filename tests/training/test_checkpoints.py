@@ -76,6 +76,7 @@ def opened(folder, said):
         store.close()
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_one_falls_back_to_the_one_before(store, tmp_path):
     for step in (2, 4):
         store.save(Checkpoint(step, ARRAYS, FACTS))
@@ -131,6 +132,7 @@ def test_a_kill_before_the_seal(store, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_damage_in_a_bucket(bucket):
     folder, said = bucket.path("run/checkpoints"), []
     store = Checkpoints(folder, "me", ALONE, said.append)

@@ -93,6 +93,7 @@ def test_accumulation_and_devices_agree():
             np.testing.assert_allclose(split.theta[name], leaf, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_best_is_the_lowest_validation_loss_and_last_the_last():
     """So large a rate that the loss soon rises again."""
     changes = {"steps": 8, "learning_rate": 0.05, "schedule": "constant"}
@@ -256,6 +257,7 @@ def test_a_mask_of_all_ones_changes_nothing():
             )
 
 
+@pytest.mark.slow
 def test_a_masked_training_resumed_is_undisturbed(tmp_path, monkeypatch):
     monkeypatch.setattr("ntkjax.training.checkpoints._SHARE", 0)
     named = {"changes": MASKED | {"steps": 8}, "mask": random_mask()}

@@ -125,6 +125,7 @@ def test_updates_are_adamw(max_grad_norm, weight_decay):
     assert normwise(change(theta, before), change(expected, before)) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_step_is_adamw_on_the_dense_gradient():
     """Adam divides by the gradient's own size, so that rounding of small entries shows:
     1e-3 of the change, while the gradient itself is right to 1e-5."""

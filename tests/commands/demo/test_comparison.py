@@ -49,6 +49,7 @@ def questions(world, laboratory):
     return laboratory.questions(read_examples([world.root / "questions.jsonl"]))
 
 
+@pytest.mark.slow
 def test_base_accuracy_is_that_of_the_command(world, laboratory, questions):
     run = run_evaluate(
         EvaluateSettings(
@@ -76,6 +77,7 @@ def test_what_an_arm_is_taught_is_what_it_answers(laboratory, questions):
     assert (seeds, steps) == ([0, 1], [1, 1, 1, 1])
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides(laboratory, questions, monkeypatch):
     """The same bits for the same seed, other bits for another."""
     thetas = []

@@ -40,6 +40,7 @@ def test_all_checks_are_named_and_pass(quick, capsys):
     assert "Install" not in out
 
 
+@pytest.mark.slow
 def test_a_failed_check_ends_with_1_and_advice(quick, capsys, monkeypatch):
     right = doctor._flat
     calls = []

@@ -83,6 +83,7 @@ def check_rows(rows, model, theta, questions):
         assert (row["scores_sum"] or []) == pytest.approx(found, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_predictions_follow_from_model_adapter_and_files(finished):
     model = load_model(finished.model, read_adapter_settings(finished.root / "a"))
     theta = read_adapter(finished.root / "a", model)

@@ -41,6 +41,7 @@ def run(world, data, *more, out="run") -> int:
     return main(["evaluate", *map(str, flags), *given, *map(str, more)])
 
 
+@pytest.mark.slow
 def test_prints_the_table_and_finds_a_finished_run(world, data, capsys):
     more = [
         "--generate",

@@ -28,6 +28,9 @@ from tests.commands.world import NUM_QUERIES, SMALL_ALPHABET, build_world
 from tests.oracles import jacobians, normwise, to_float64
 
 
+pytestmark = pytest.mark.slow
+
+
 KERNELS = ("summed", "centered", "spectral_1", "random_2", "deflated_1_2")
 
 
@@ -209,7 +212,6 @@ def test_the_kernel_at_the_other_adapter(world, finished):
     assert normwise(arrays_of(finished)["exact@compare_adapter"], expected) < 1e-4
 
 
-@pytest.mark.slow
 def test_the_same_adapter_and_seed_give_the_same_numbers(world, finished):
     out = world.root / "same"
     adapter = world.root / "a"
@@ -224,7 +226,6 @@ def test_the_same_adapter_and_seed_give_the_same_numbers(world, finished):
     np.testing.assert_array_equal(second["exact"], second["exact@compare_adapter"])
 
 
-@pytest.mark.slow
 def test_interrupted_run_is_not_finished_and_can_be_run_again(world, monkeypatch):
     out = world.root / "interrupted"
     changes = {"out": out, "shuffle": False, "kernels": ("summed",), "sketches": ()}
@@ -272,7 +273,6 @@ def test_pooling_decides_the_weights(world):
         assert last["weights"] == [0.0] * (T - 1) + [1.0]
 
 
-@pytest.mark.slow
 def test_an_adapter_in_the_head_takes_the_full_logit_path(world):
     out = world.root / "logits"
     lora = LoraOptions(rank=1, targets=("q_proj", "lm_head"))
@@ -299,7 +299,6 @@ def test_an_adapter_in_the_head_takes_the_full_logit_path(world):
         assert normwise(arrays_of(out)[name], expected) < 1e-4
 
 
-@pytest.mark.slow
 def test_padded_rows_of_the_head_are_left_out(tmp_path):
     """A tokenizer of 32 tokens on a head of 64 rows."""
     world = build_world(tmp_path, SMALL_ALPHABET)
@@ -334,7 +333,6 @@ def test_a_kernel_that_overflows_is_refused_with_the_examples_name(world):
     assert not (world.root / "overflow" / "fidelity.json").exists()
 
 
-@pytest.mark.slow
 def test_bfloat16(world, finished):
     """8 bits of mantissa: within a few percent, and not the float32 numbers."""
     out = world.root / "bfloat16"
@@ -344,7 +342,6 @@ def test_bfloat16(world, finished):
     assert 1e-5 < error < 0.1
 
 
-@pytest.mark.slow
 def test_stories260k_has_large_cross_terms_and_keeps_the_order(shared, tmp_path):
     """Facts of real text, at half of the command's default size."""
     model = shared / "models" / "stories260k"

@@ -260,6 +260,7 @@ def test_another_out_is_refused(world, runs, tmp_path):
     assert "holds another run: seed was 1 and is now 0" in line
 
 
+@pytest.mark.slow
 def test_warm_ups_that_differ_are_refused(world, tmp_path):
     runs = start_jobs(world, tmp_path, shortlist="none", **WARM)
     (path,) = runs[1].glob("stages/warmup-*/step-0000003.safetensors")

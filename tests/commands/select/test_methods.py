@@ -204,6 +204,7 @@ def test_another_budget_needs_no_pass_of_the_model(run, monkeypatch, curvature):
     )
 
 
+@pytest.mark.slow
 def test_methods_share_warm_up_and_passes(run, monkeypatch):
     run("shared-dot", method="gradient-dot")
     folders = []

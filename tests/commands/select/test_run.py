@@ -104,6 +104,7 @@ def kernel_matrix(name, found, readout):
     return np.einsum("ab,nmab->nm", middle, found)
 
 
+@pytest.mark.slow
 def test_lines_are_the_users_own_in_rank_order(world, finished):
     lines, ranks = lines_of(world.root / "pool.jsonl"), numbers(finished, "rank")
     best = [int(np.flatnonzero(ranks == rank)[0]) for rank in range(1, BUDGET + 1)]
@@ -160,6 +161,7 @@ def test_scores_are_means_over_the_domain_of_the_gram(run, everything, truth_of,
     assert normwise(numbers(out, "score"), expected) < 1e-4
 
 
+@pytest.mark.slow
 def test_without_length_normalization_the_kernel_gains_both_lengths(
     run, everything, truth_of
 ):
@@ -342,6 +344,7 @@ def test_a_fresh_adapter_without_warm_up(world, run):
     assert numbers(out, "score").std() > 0
 
 
+@pytest.mark.slow
 def test_cut_examples_are_counted(run):
     out = run("cut", max_length=8, shortlist="none")
     result = result_of(out)

@@ -163,6 +163,7 @@ def test_an_adapter_that_overflows_is_found_at_an_example(problem, capsys):
     assert not list(problem.out.glob("stages/*/*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(problem, capsys, monkeypatch):
     """It is full after the first shard: data and record."""
     replace, shards = os.replace, 0

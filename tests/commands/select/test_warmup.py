@@ -27,6 +27,9 @@ from tests.commands.world import build_world
 from tests.damages import DAMAGES, damage_file, damages_of
 
 
+pytestmark = pytest.mark.slow
+
+
 SETTINGS = TrainingSettings(steps=5, batch_size=4, learning_rate=0.05, beta2=0.99)
 # 7 examples: an epoch has two steps
 
@@ -175,7 +178,6 @@ def test_a_damaged_warm_up_is_computed_again(warm, tmp_path, capsys):
         assert list(tmp_path.iterdir()) == [folder]
 
 
-@pytest.mark.slow
 def test_a_warm_up_that_goes_on_has_all_its_snapshots(
     warm, tmp_path, monkeypatch, capsys
 ):

@@ -25,6 +25,9 @@ from ntkjax.training.settings import TrainingSettings
 from tests.commands.world import NUM_CANDIDATES, NUM_QUERIES, build_world
 
 
+pytestmark = pytest.mark.slow
+
+
 def settings(world, training=None, **changes) -> TrainSettings:
     small = {
         "model": str(world.model),
@@ -64,7 +67,6 @@ def finished(world):
     return out
 
 
-@pytest.mark.slow
 def test_files_say_what_was_done(world, finished):
     result = json.loads((finished / "train.json").read_text())
     manifest = json.loads((finished / "manifest.json").read_text())
@@ -192,7 +194,6 @@ def write_random_mask(world, shapes, lora, theta, share=0.3):
 STRONG = {"weight_decay": 0.1, "max_grad_norm": 0.05}
 
 
-@pytest.mark.slow
 def test_a_mask_of_the_adapter(world):
     """The same mask does not fit another start or adapter; then nothing is written."""
     lora = LoraSettings(2, 16.0, ("q_proj", "down_proj"))
@@ -221,7 +222,6 @@ def test_a_mask_of_the_adapter(world):
     assert not (world.root / "refused").exists()
 
 
-@pytest.mark.slow
 def test_all_weights(world):
     """Weights outside the mask are those of the file, to the bit."""
     model = load_model(world.model, None)

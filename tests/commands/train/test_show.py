@@ -39,6 +39,7 @@ def run(world, **changes) -> int:
     return main(["train", *flags(world, **changes)])
 
 
+@pytest.mark.slow
 def test_run_prints_what_it_did(world, capsys):
     assert run(world, mix=(1, 3), validation_share=0.2) == 0
     printed = capsys.readouterr()

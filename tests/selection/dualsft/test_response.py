@@ -23,6 +23,9 @@ from tests.selection.loss_oracle import explicit_of, flat, rebatched
 from tests.selection.small_problem import LONGEST, small_problem
 
 
+pytestmark = pytest.mark.slow
+
+
 PLAIN = DualsftOptions(lambda_prior=0.0, kappa=0.0)
 
 
@@ -70,7 +73,6 @@ def explicit_prior(problem, temperature, kind):
     return total / weights
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["max_prob", "entropy_inv", "uniform"])
 def test_v_mixes_new_and_prior(kind):
     options = replace(PLAIN, lambda_new=0.5, lambda_prior=3.0, confidence=kind)
@@ -140,7 +142,6 @@ def test_what_is_missing_is_named():
     validation_response(problem_with(moments=False))
 
 
-@pytest.mark.slow
 def test_all_that_decides_v_and_c_is_named():
     problem = problem_with()
     plain = validation_response(problem).decides

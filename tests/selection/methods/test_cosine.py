@@ -11,6 +11,9 @@ from tests.selection.loss_oracle import explicit_of, rebatched
 from tests.selection.small_problem import small_problem
 
 
+pytestmark = pytest.mark.slow
+
+
 def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
@@ -29,7 +32,6 @@ def test_equals_the_mean_of_explicit_cosines(oracle):
     assert found.facts == {"zero_gradients": 0}
 
 
-@pytest.mark.slow
 def test_batches_and_devices_do_not_matter():
     found = cosine.score(rebatched(small_problem())).scores  # each with its own passes
     assert normwise(found, cosine.score(small_problem()).scores) < 1e-5

@@ -44,6 +44,7 @@ def test_batches_and_devices_do_not_matter():
     assert normwise(found, fisher.score(problem).scores) < 1e-5
 
 
+@pytest.mark.slow
 def test_other_options_are_other_passes():
     problem = problem_with()
     fisher.score(problem)

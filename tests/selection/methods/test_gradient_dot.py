@@ -20,6 +20,9 @@ from tests.selection.loss_oracle import (
 from tests.selection.small_problem import MemoryCandidates, small_problem
 
 
+pytestmark = pytest.mark.slow
+
+
 def test_equals_explicit_products():
     problem = small_problem()
     found = gradient_dot.score(problem)
@@ -46,7 +49,6 @@ def test_a_target_has_a_pass_of_its_own():
     assert normwise(np.mean(parts, axis=0), whole) < 1e-5
 
 
-@pytest.mark.slow
 def test_stories260k(shared):
     """A real model and real text, cut to 32 tokens."""
     folder = shared / "models" / "stories260k"

@@ -16,6 +16,9 @@ from tests.selection.slow_gradients import explicit_gradients, matrix_of
 from tests.selection.small_problem import THETA, small_problem
 
 
+pytestmark = pytest.mark.slow
+
+
 SIZE = sum(leaf.size for leaf in THETA.values())
 GROUPS = ("b", "a", "b", "b", "a")
 
@@ -110,7 +113,6 @@ CASES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_formula(name):
     problem = problem_with(CASES[name])
@@ -124,7 +126,6 @@ def test_equals_the_formula(name):
         np.testing.assert_array_equal(order, np.argsort(-column, kind="stable"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default", "corrected"])
 def test_the_betas_are_those_of_the_warm_up(name):
     usual = problem_with(CASES[name])
@@ -166,7 +167,6 @@ def test_without_groups_all_of_the_target_is_one():
     np.testing.assert_allclose(score(problem).scores, expected, atol=2e-6)
 
 
-@pytest.mark.slow
 def test_batches_and_devices_do_not_matter():
     problem = problem_with()
     batching = dataclasses.replace(problem.batching, batch_size=9, mesh=data_mesh(1))

@@ -43,6 +43,7 @@ def explicit_scores(problem, base=None, pooling="all"):
     return np.einsum("j,jp,njp->n", kernel.weights, mean, at_candidates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["summed", "random_2", "centered_spectral_2"])
 def test_equals_explicit_kernel(kernel):
     problem = problem_with(kernel)

@@ -33,6 +33,7 @@ def test_names_are_those_of_the_command():
         named_method("best")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_keep_their_word(name):
     """Finite scores of all candidates; features where the table promises them."""
