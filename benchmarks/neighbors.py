@@ -1,13 +1,13 @@
-"""How fast are others? `uv run python -m benchmarks.neighbors`, about half an hour.
+"""How fast are others? `uv run python -m benchmarks.neighbors`.
 
 The same model, adapter, tokens and quantity, side by side in one run: the product of
 every candidate's loss gradient with the target's mean one, over a LoRA adapter. Ours is
 `ntkjax select --method gradient-dot`, bergson's is `reduce` and `score`
 (`peers/bergson_scores.py`), both from a cold start to the scores on disk.
 
-Before any time is taken seriously the scores of both have to be equal to `TOLERANCE`.
-Runs alternate, so that a machine that slows down slows both. A run that was measured
-at this commit is not measured again (`runs/neighbors/`).
+Nothing is written unless the scores of both are equal to `TOLERANCE`. Runs alternate,
+so that a machine that slows down slows both. Of a clean commit a run that was measured
+is not measured again (`runs/neighbors/`).
 """
 
 import json
@@ -36,7 +36,7 @@ from ntkjax.store.atomic import write_json
 WORK = ROOT / "runs" / "neighbors"
 TARGETS, POOLS, TOKENS, REPEATS = 8, (64, 256), 128, 3
 TOLERANCE = 1e-3
-"""Of a score: float32 sums of 135M products per token in two orders."""
+"""Of the largest score; both compute in float32."""
 
 
 def main() -> int:
@@ -64,14 +64,13 @@ def measure() -> dict:
     write_problem(folder, data)
     rows = []
     for size in POOLS:
-        both = [(once("ours", size, r), once("bergson", size, r)) for r in repeats()]
+        both = [
+            (once("ours", size, repeat), once("bergson", size, repeat))
+            for repeat in range(REPEATS)
+        ]
         _require_equal(_scores("ours", size), _scores("bergson", size), size)
         rows.append({"pool": size, **_summary(both)})
     return {"gate_error": error, "neighbors": rows}
-
-
-def repeats() -> range:
-    return range(REPEATS)
 
 
 def write_problem(folder: Path, data: Path) -> None:
@@ -111,14 +110,17 @@ def texts(tokenizer, path: Path, count: int) -> list[str]:
 
 
 def once(name: str, size: int, repeat: int) -> dict:
-    """Seconds and memory of one run from a cold start; kept for this commit."""
-    kept = WORK / f"{name}-{size}-{repeat}.json"
-    if kept.is_file() and (found := json.loads(kept.read_text()))["at"] == commit():
-        return found
+    """Seconds and memory of one run from a cold start; kept for this very code."""
+    kept, at = WORK / f"{name}-{size}-{repeat}.json", commit()
+    is_clean = not at.endswith(("-dirty", "unknown"))
+    if is_clean and kept.is_file():
+        found = json.loads(kept.read_text())
+        if found["at"] == at:
+            return found
     out = WORK / f"{name}-{size}"
     shutil.rmtree(out, ignore_errors=True)
     try:
-        found = {**RUNS[name](size, out), "at": commit()}
+        found = {**RUNS[name](size, out), "at": at}
     except subprocess.CalledProcessError as error:
         raise NotMeasured(f"{name} ended with code {error.returncode}.") from error
     write_json(kept, found)
