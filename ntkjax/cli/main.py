@@ -110,7 +110,7 @@ COMMANDS = dict(
         _command(
             "demo",
             "commands.demo.settings.DemoSettings",
-            "all of it on the embedded model, about two minutes",
+            "all of it on the embedded model, in a few minutes",
         ),
         _command(
             "doctor",
