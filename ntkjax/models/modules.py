@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from ntkjax.devices.precision import at_least_float32
 from ntkjax.models.config import DecoderConfig
+from ntkjax.models.low_rank import low_rank
 
 
 ACTIVATIONS = {
@@ -37,7 +38,7 @@ class Linear(nnx.Module):
             y = y + self.bias[...][None, :]
         if self.lora_A is not None and self.lora_B is not None:
             lora_a, lora_b = self.lora_A[...], self.lora_B[...]
-            update = (x.astype(lora_a.dtype) @ lora_a.T) @ lora_b.T
+            update = low_rank(x, lora_a, lora_b)
             y = y + (self.lora_scale * update).astype(y.dtype)
         return y
 
