@@ -5,10 +5,10 @@ numbers on every backend. Softmax and rotations are computed in float32 at least
 """
 
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
@@ -22,10 +22,32 @@ Place = Int[Array, ""] | int
 """A position, known when the program is compiled or not."""
 
 
+class Kind(NamedTuple):
+    """What is computed with of a `LayerKind`; known when it is compiled or not.
+
+    Attributes:
+        freqs: Angular frequencies of the rotation, [H/2]; None for no rotation.
+        amplitude: Factor of cosine and sine.
+        window: How many positions a query sees; None for all.
+    """
+
+    freqs: Any
+    amplitude: Any
+    window: Any
+
+
+def kind_of(layer: LayerKind, head_dim: int) -> Kind:
+    """The numbers of a kind of layer."""
+    if layer.rotary is None:
+        return Kind(None, 1.0, layer.window)
+    freqs = rope.frequencies(layer.rotary, head_dim)
+    return Kind(freqs, rope.amplitude(layer.rotary), layer.window)
+
+
 class Attention(nnx.Module):
     """Causal attention; K key/value heads serve K·G query heads."""
 
-    def __init__(self, config: DecoderConfig, kind: LayerKind, dtype):
+    def __init__(self, config: DecoderConfig, dtype):
         d, H = config.hidden_size, config.head_dim
         heads, kv_heads = config.num_heads, config.num_kv_heads
         bias = config.qkv_bias
@@ -40,31 +62,30 @@ class Attention(nnx.Module):
         scale = config.attention_scale
         self.scale = H**-0.5 if scale is None else scale
         self.softcap = config.attention_softcap
-        self.window = kind.window
-        self.rotation: tuple[tuple[float, ...], float] | None = None
-        if kind.rotary is not None:
-            freqs = tuple(rope.frequencies(kind.rotary, H).tolist())
-            self.rotation = freqs, rope.amplitude(kind.rotary)
 
-    def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
-        q, k, v = self._project(x, 0)
+    def __call__(self, x: Float[Array, "T d"], kind: Kind) -> Float[Array, "T d"]:
+        q, k, v = self._project(x, 0, kind)
         positions = jnp.arange(x.shape[0])
-        return self._attend(q, k, v, self._seen(positions, positions))
+        return self._attend(q, k, v, _seen(positions, positions, kind))
 
     def extend(
-        self, x: Float[Array, "T d"], cache: tuple[Array, Array], start: Place
+        self,
+        x: Float[Array, "T d"],
+        kind: Kind,
+        cache: tuple[Array, Array],
+        start: Place,
     ) -> tuple[Float[Array, "T d"], tuple[Array, Array]]:
         """The same at positions start, start + 1, …, which also look at the cache."""
-        q, *new = self._project(x, start)
+        q, *new = self._project(x, start, kind)
         k, v = (
             jax.lax.dynamic_update_slice_in_dim(before, now, start, axis=0)
             for before, now in zip(cache, new, strict=True)
         )
-        seen = self._seen(start + jnp.arange(x.shape[0]), jnp.arange(k.shape[0]))
+        seen = _seen(start + jnp.arange(x.shape[0]), jnp.arange(k.shape[0]), kind)
         return self._attend(q, k, v, seen), (k, v)
 
     def _project(
-        self, x: Float[Array, "T d"], start: Place
+        self, x: Float[Array, "T d"], start: Place, kind: Kind
     ) -> tuple[Float[Array, "T K G H"], Float[Array, "T K H"], Float[Array, "T K H"]]:
         T, K, H = x.shape[0], self.num_kv_heads, self.head_dim
         q = self.q_proj(x).reshape(T, -1, H)
@@ -72,19 +93,9 @@ class Attention(nnx.Module):
         v = self.v_proj(x).reshape(T, K, H)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        if self.rotation is not None:
-            freqs, amplitude = self.rotation
-            q, k = (rope.rotate(h, np.array(freqs), start, amplitude) for h in (q, k))
+        if kind.freqs is not None:
+            q, k = (rope.rotate(h, kind.freqs, start, kind.amplitude) for h in (q, k))
         return q.reshape(T, K, -1, H), k, v
-
-    def _seen(
-        self, queries: Int[Array, " T"], keys: Int[Array, " U"]
-    ) -> Bool[Array, "T U"]:
-        """Which positions of keys each position of a query looks at."""
-        distance = queries[:, None] - keys[None, :]
-        if self.window is None:
-            return distance >= 0
-        return (distance >= 0) & (distance < self.window)
 
     def _attend(
         self,
@@ -100,3 +111,13 @@ class Attention(nnx.Module):
         attention = jax.nn.softmax(scores, axis=-1).astype(q.dtype)
         mixed = jnp.einsum("kgtu,ukh->tkgh", attention, v)
         return self.o_proj(mixed.reshape(q.shape[0], -1))
+
+
+def _seen(
+    queries: Int[Array, " T"], keys: Int[Array, " U"], kind: Kind
+) -> Bool[Array, "T U"]:
+    """Which positions of keys each position of a query looks at."""
+    distance = queries[:, None] - keys[None, :]
+    if kind.window is None:
+        return distance >= 0
+    return (distance >= 0) & (distance < kind.window)

@@ -21,8 +21,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from ntkjax.errors import InputError, setting
-from ntkjax.models.attention import Attention, Place
-from ntkjax.models.config import DecoderConfig, LayerKind
+from ntkjax.models.attention import Attention, Kind, Place, kind_of
+from ntkjax.models.config import DecoderConfig
 from ntkjax.models.modules import MLP, Embedding, Linear, RMSNorm, softcapped
 
 
@@ -38,25 +38,30 @@ class Layer(nnx.Module):
     it stands before the feed-forward layer.
     """
 
-    def __init__(self, config: DecoderConfig, kind: LayerKind, dtype):
+    def __init__(self, config: DecoderConfig, dtype):
         norm = partial(
             RMSNorm, config.hidden_size, config.norm_eps, config.unit_offset, dtype
         )
         self.input_layernorm = norm()
-        self.self_attn = Attention(config, kind, dtype)
+        self.self_attn = Attention(config, dtype)
         self.post_attention_layernorm = norm()
         self.pre_feedforward_layernorm = norm() if config.post_norms else None
         self.mlp = MLP(config, dtype)
         self.post_feedforward_layernorm = norm() if config.post_norms else None
 
-    def __call__(self, x: Float[Array, "T d"]) -> Float[Array, "T d"]:
-        return self._rest(x, self.self_attn(self.input_layernorm(x)))
+    def __call__(self, x: Float[Array, "T d"], kind: Kind) -> Float[Array, "T d"]:
+        return self._rest(x, self.self_attn(self.input_layernorm(x), kind))
 
     def extend(
-        self, x: Float[Array, "T d"], cache: tuple[Array, Array], start: Place
+        self,
+        x: Float[Array, "T d"],
+        kind: Kind,
+        cache: tuple[Array, Array],
+        start: Place,
     ) -> tuple[Float[Array, "T d"], tuple[Array, Array]]:
         """The same, after the positions whose keys and values are cached."""
-        mixed, cache = self.self_attn.extend(self.input_layernorm(x), cache, start)
+        normed = self.input_layernorm(x)
+        mixed, cache = self.self_attn.extend(normed, kind, cache, start)
         return self._rest(x, mixed), cache
 
     def _rest(
@@ -77,7 +82,8 @@ class Decoder(nnx.Module):
     def __init__(self, config: DecoderConfig, dtype):
         sizes = config.vocab_size, config.hidden_size
         self.embed_tokens = Embedding(*sizes, config.embedding_scale, dtype)
-        self.layers = nnx.List([Layer(config, kind, dtype) for kind in config.layers])
+        self.layers = nnx.List([Layer(config, dtype) for _ in config.layers])
+        self.kinds, self.head_dim = config.layers, config.head_dim
         self.norm = RMSNorm(
             config.hidden_size, config.norm_eps, config.unit_offset, dtype
         )
@@ -86,8 +92,8 @@ class Decoder(nnx.Module):
     def __call__(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
         self._require_positions(tokens.shape[0])
         x = self.embed_tokens(tokens)
-        for layer in self.layers:
-            x = layer(x)
+        for layer, kind in zip(self.layers, self.kinds, strict=True):
+            x = layer(x, kind_of(kind, self.head_dim))
         return self.norm(x)
 
     def extend(
@@ -97,9 +103,9 @@ class Decoder(nnx.Module):
         self._require_positions(cache[0][0].shape[0])
         x = self.embed_tokens(tokens)
         extended = []
-        for layer, keys_and_values in zip(self.layers, cache, strict=True):
-            x, keys_and_values = layer.extend(x, keys_and_values, start)
-            extended.append(keys_and_values)
+        for layer, kind, before in zip(self.layers, self.kinds, cache, strict=True):
+            x, after = layer.extend(x, kind_of(kind, self.head_dim), before, start)
+            extended.append(after)
         return self.norm(x), tuple(extended)
 
     def _require_positions(self, number: int) -> None:

@@ -36,15 +36,16 @@ def amplitude(rotary: Rotary) -> float:
 
 def rotate(
     x: Float[Array, "T heads H"],
-    freqs: Float[np.ndarray, " half"],
+    freqs: Float[np.ndarray, " half"] | Float[Array, " half"],
     start: Int[Array, ""] | int = 0,
-    amplitude: float = 1.0,
+    amplitude: Float[Array, ""] | float = 1.0,
 ) -> Float[Array, "T heads H"]:
     """The heads at positions start, start + 1, …, rotated. Angles are in float32."""
     wide = at_least_float32(x.dtype)
     positions = (start + jnp.arange(x.shape[0])).astype(wide)
     angles = positions[:, None] * jnp.asarray(freqs, wide)[None, :]
-    cos, sin = (amplitude * f(angles)[:, None, :] for f in (jnp.cos, jnp.sin))
+    factor = jnp.asarray(amplitude, wide)
+    cos, sin = (factor * f(angles)[:, None, :] for f in (jnp.cos, jnp.sin))
     first, second = jnp.split(x.astype(wide), 2, axis=-1)
     rotated = [first * cos - second * sin, second * cos + first * sin]
     return jnp.concatenate(rotated, axis=-1).astype(x.dtype)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkjax.models.attention import Attention
+from ntkjax.models.attention import Attention, kind_of
 from ntkjax.models.config import LayerKind, Rotary, YarnScaling
 from ntkjax.models.rope import amplitude, frequencies
 from tests.problems import tiny_config
@@ -34,8 +34,8 @@ CASES = {
 }
 
 
-def random_attention(config, kind) -> Attention:
-    attention = Attention(config, kind, jnp.float32)
+def random_attention(config) -> Attention:
+    attention = Attention(config, jnp.float32)
     rng = np.random.default_rng(0)
     for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
         linear = getattr(attention, name)
@@ -100,9 +100,9 @@ def slow_attention(attention, x, config, kind):
 @pytest.mark.parametrize("name", CASES)
 def test_equals_loops_over_heads_and_positions(name):
     config, kind = CASES[name]
-    attention = random_attention(config, kind)
+    attention = random_attention(config)
     x = np.random.default_rng(1).normal(size=(9, config.hidden_size))
-    found = np.asarray(attention(jnp.asarray(x, jnp.float32)))
+    found = np.asarray(attention(jnp.asarray(x, jnp.float32), kind_of(kind, 4)))
     expected = slow_attention(attention, x, config, kind)
     # float32 against float64
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
@@ -112,5 +112,6 @@ def test_a_window_that_covers_everything_is_none():
     x = jnp.asarray(np.random.default_rng(1).normal(size=(9, 12)), jnp.float32)
     config, kind = CASES["plain"]
     wide = dataclasses.replace(kind, window=9)
-    found = [random_attention(config, k)(x) for k in (kind, wide)]
+    attention = random_attention(config)
+    found = [attention(x, kind_of(k, 4)) for k in (kind, wide)]
     assert (found[0] == found[1]).all()

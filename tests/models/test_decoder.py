@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ntkjax.errors import InputError
+from ntkjax.models.attention import kind_of
 from ntkjax.models.config import LayerKind, Llama3Scaling, Rotary
 from tests.problems import random_model, tiny_config
 
@@ -115,7 +116,8 @@ def test_twelve_layers_run_in_the_order_of_their_numbers():
 
     stream = model.frozen["model.embed_tokens.weight"][tokens]
     for index in range(12):
-        stream = part(index).model.layers[0](stream)
+        kind = kind_of(model.config.layers[index], model.config.head_dim)
+        stream = part(index).model.layers[0](stream, kind)
     mean_square = jnp.mean(stream**2, axis=-1, keepdims=True)
     expected = stream / jnp.sqrt(mean_square + 1e-4) * model.frozen["model.norm.weight"]
     # Twelve layers of float32 rounding, jitted against not.
@@ -127,11 +129,12 @@ def test_attention_of_one_token_is_its_value():
     config = tiny_config(num_layers=1)
     model, theta = random_model(config)
     attention = model._merged(theta).model.layers[0].self_attn
+    kind = kind_of(config.layers[0], config.head_dim)
     x = jnp.asarray(np.random.default_rng(3).normal(size=(1, 12)), jnp.float32)
     value = attention.v_proj(x).reshape(2, 1, 4)
     shared = jnp.broadcast_to(value, (2, 2, 4)).reshape(1, 16)  # 2 query heads a pair
     expected = attention.o_proj(shared)
-    assert jnp.abs(attention(x) - expected).max() < 1e-5 * jnp.abs(expected).max()
+    assert jnp.abs(attention(x, kind) - expected).max() < 1e-5 * jnp.abs(expected).max()
 
 
 SCALED = tiny_config(scaling=Llama3Scaling(8.0, 1.0, 4.0, 16))
