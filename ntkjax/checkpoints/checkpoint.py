@@ -64,6 +64,7 @@ class Checkpoint:
         dtype=None,
         advance: Callable[[int], None] = lambda count: None,
         part: Part | None = None,
+        place: np.ndarray | None = None,
     ) -> np.ndarray:
         """One tensor, checked to be finite. Memory: its own, and that of a block.
 
@@ -72,6 +73,8 @@ class Checkpoint:
             dtype: Type to cast to. Default: the file's.
             part: What to read of it, and of nothing else. Default: all.
             advance: Called with the number of bytes of every block.
+            place: Where the numbers go, in place of a new array: of the part's shape,
+                in row-major order, and of the type to cast to.
 
         Raises:
             InputError: If it is not finite, in the file or in `dtype`.
@@ -79,24 +82,25 @@ class Checkpoint:
         tensor = self._weights(name)
         part = tensor.whole if part is None else part
         shape = tuple(last - first for first, last in part)
-        kept = aligned(shape, np.dtype(dtype or tensor.dtype))
-        overflows = jnp.finfo(kept.dtype).max < jnp.finfo(tensor.dtype).max
-        flat, done, bad, lost = kept.reshape(-1), 0, 0, 0
+        if place is None:
+            place = aligned(shape, np.dtype(dtype or tensor.dtype))
+        overflows = jnp.finfo(place.dtype).max < jnp.finfo(tensor.dtype).max
+        flat, done, bad, lost = place.reshape(-1), 0, 0, 0
         for block in tensor.blocks(part):
-            place = flat[done : done + block.size]
+            cast = flat[done : done + block.size]
             with np.errstate(all="ignore"):  # counted below
-                place[...] = block
+                cast[...] = block
             bad += count_not_finite(block)
-            lost += count_not_finite(place) if overflows else 0
+            lost += count_not_finite(cast) if overflows else 0
             done += block.size
             advance(block.nbytes)
         _refuse_bad(bad, name, tensor.path)
         if lost:
             raise InputError(
                 f"{tensor.path}: tensor {name!r} has {lost} numbers beyond the range "
-                f"of {kept.dtype}; try {setting('dtype')} bfloat16 or float32."
+                f"of {place.dtype}; try {setting('dtype')} bfloat16 or float32."
             )
-        return kept
+        return place
 
     def are_equal(self, one: str, other: str) -> bool:
         """Whether two tensors have the same shape and numbers. Memory: blocks."""

@@ -31,7 +31,7 @@ def full_theta(model: LanguageModel) -> dict[str, Array]:
     """
     if model.lora is not None:
         raise ValueError("the model has LoRA: load it without.")
-    wide = {name: model.frozen[name].astype(jnp.float32) for name in model.theta_shapes}
+    wide = {n: model.weight(n).astype(jnp.float32) for n in model.theta_shapes}
     return {name: readable(leaf) for name, leaf in wide.items()}
 
 

@@ -20,11 +20,12 @@ from ntkjax.checkpoints.embedded import EMBEDDED_MODEL
 from ntkjax.checkpoints.families.table import read_config
 from ntkjax.checkpoints.hub import FILES, LEFT_OUT, download, parse_id
 from ntkjax.checkpoints.layouts import weight_layouts
-from ntkjax.checkpoints.stored_tensor import part_size
+from ntkjax.checkpoints.stored_tensor import Part, aligned, part_size
 from ntkjax.errors import InputError
 from ntkjax.models.config import DecoderConfig
 from ntkjax.models.language_model import LanguageModel, split_model
 from ntkjax.models.lora import LoraSettings
+from ntkjax.models.stacking import held_members, held_shapes
 
 
 # Buffers of old checkpoints that the decoder computes itself.
@@ -140,10 +141,9 @@ def load_model(
     )
     for name, shape in shapes.items():
         checkpoint.require(name, shape.shape)
-    places = {name: checkpoint.tensors[name] for name in shapes}
-    layouts = weight_layouts(
-        config, {name: leaf.shape for name, leaf in shapes.items()}, mesh
-    )
+    members, held = held_members(config, shapes), held_shapes(config, shapes)
+    layouts = weight_layouts(config, {n: leaf.shape for n, leaf in held.items()}, mesh)
+    places = {name: checkpoint.tensors[members[name][0]] for name in held}
     num_bytes = sum(
         part_size(part) * places[name].dtype.itemsize
         for name, layout in layouts.items()
@@ -152,11 +152,28 @@ def load_model(
     frozen = {}
     with watch(num_bytes) as advance:
         for name in sorted(places, key=lambda n: (places[n].path, places[n].start)):
-            read = partial(checkpoint.read, name, np.dtype(dtype), advance)
+            read = partial(_read, checkpoint, members[name], np.dtype(dtype), advance)
             frozen[name] = jax.block_until_ready(layouts[name].fill(read))
     if config.tie_embeddings and _HEAD in checkpoint.tensors:
         _require_tied(checkpoint)
     return LanguageModel(config, lora, graphdef, frozen)
+
+
+def _read(
+    checkpoint: Checkpoint,
+    members: list[str],
+    dtype: np.dtype,
+    advance: Callable[[int], None],
+    part: Part,
+) -> np.ndarray:
+    """A part of one tensor, or of the same one of all layers."""
+    if len(part) == len(checkpoint.tensors[members[0]].shape):
+        return checkpoint.read(members[0], dtype, advance, part)
+    (first, last), *inner = part
+    stack = aligned(tuple(stop - start for start, stop in part), dtype)
+    for place, name in zip(stack, members[first:last], strict=True):
+        checkpoint.read(name, dtype, advance, tuple(inner), place)
+    return stack
 
 
 def stored_dtype(folder: Path) -> np.dtype:

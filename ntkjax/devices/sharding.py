@@ -21,6 +21,7 @@ RULES: Mapping[str, str | None] = {
     "feed_forward": MODEL_AXIS,
     "embed": None,
     "head_dim": None,
+    "layers": None,
 }
 """Axis of the mesh by logical axis; None for one that is not cut."""
 

@@ -4,11 +4,13 @@ Explicit attention scores, no fused kernel: derivatives of any order and the sam
 numbers on every backend. Softmax and rotations are computed in float32 at least.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
@@ -20,6 +22,8 @@ from ntkjax.models.modules import Linear, RMSNorm, softcapped
 
 Place = Int[Array, ""] | int
 """A position, known when the program is compiled or not."""
+
+_EVERYTHING = np.iinfo(np.int32).max
 
 
 class Kind(NamedTuple):
@@ -42,6 +46,18 @@ def kind_of(layer: LayerKind, head_dim: int) -> Kind:
         return Kind(None, 1.0, layer.window)
     freqs = rope.frequencies(layer.rotary, head_dim)
     return Kind(freqs, rope.amplitude(layer.rotary), layer.window)
+
+
+def kinds_of(layers: Sequence[LayerKind], head_dim: int) -> Kind:
+    """The numbers of several kinds, each with a leading axis of layers.
+
+    A layer without rotation turns by zero, and one without a window sees everything.
+    """
+    kinds = [kind_of(layer, head_dim) for layer in layers]
+    freqs = [np.zeros(head_dim // 2) if k.freqs is None else k.freqs for k in kinds]
+    windows = [_EVERYTHING if k.window is None else k.window for k in kinds]
+    amplitudes = np.array([k.amplitude for k in kinds])
+    return Kind(np.stack(freqs), amplitudes, np.array(windows, np.int32))
 
 
 class Attention(nnx.Module):
@@ -120,4 +136,5 @@ def _seen(
     distance = queries[:, None] - keys[None, :]
     if kind.window is None:
         return distance >= 0
-    return (distance >= 0) & (distance < kind.window)
+    window = jnp.asarray(kind.window, distance.dtype)
+    return (distance >= 0) & (distance < window)

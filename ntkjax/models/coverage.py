@@ -34,8 +34,8 @@ def coverage(model: LanguageModel) -> list[Coverage]:
         sizes[name.rpartition(".")[0]] += math.prod(shape)
     linear = [
         name.removesuffix(".weight")
-        for name, weight in model.frozen.items()
-        if weight.ndim == 2 and not name.endswith("embed_tokens.weight")
+        for name, shape in model.weight_shapes.items()
+        if len(shape) == 2 and not name.endswith("embed_tokens.weight")
     ]
     modules = list(sizes) if model.lora is None else linear
     kinds = dict.fromkeys(module.rsplit(".", 1)[-1] for module in modules)

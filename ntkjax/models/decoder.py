@@ -14,20 +14,24 @@ Notable:
   overwritten when its turn comes.
 """
 
+from collections.abc import Callable
 from functools import partial
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from ntkjax.errors import InputError, setting
-from ntkjax.models.attention import Attention, Kind, Place, kind_of
-from ntkjax.models.config import DecoderConfig
+from ntkjax.models.attention import Attention, Kind, Place, kind_of, kinds_of
+from ntkjax.models.config import DecoderConfig, LayerKind
 from ntkjax.models.modules import MLP, Embedding, Linear, RMSNorm, softcapped
 
 
 Cache = tuple[tuple[Array, Array], ...]
-"""Keys and values of every layer, each [U, K, H] for U places."""
+"""Keys and values of every layer, each [U, K, H] for U places; [n, U, K, H] for n
+layers that are scanned."""
 
 
 class Layer(nnx.Module):
@@ -76,14 +80,58 @@ class Layer(nnx.Module):
         return x + after(self.mlp(before(x)))
 
 
+class Scanned(nnx.Module):
+    """Layers of one structure behind each other, run by one program for all of them.
+
+    What is compiled does not grow with their number.
+
+    Args:
+        layers: A `Layer` whose weights have a leading axis [n].
+    """
+
+    def __init__(self, layers: Layer):
+        self.layers = layers
+
+    def __call__(self, x: Float[Array, "T d"], kind: Kind) -> Float[Array, "T d"]:
+        return self._scan(lambda layer, *x: (layer(*x), None), x, kind)[0]
+
+    def extend(
+        self,
+        x: Float[Array, "T d"],
+        kind: Kind,
+        cache: tuple[Array, Array],
+        start: Place,
+    ) -> tuple[Float[Array, "T d"], tuple[Array, Array]]:
+        """The same, after the positions whose keys and values are cached."""
+        return self._scan(lambda layer, *x: layer.extend(*x, start), x, kind, cache)
+
+    def _scan(self, apply: Callable, x: Float[Array, "T d"], kind: Kind, *each):
+        """`apply(layer, x, kind, *each)` of every layer; one kind may serve all."""
+        graphdef, weights = nnx.split(self.layers)
+        differ = np.ndim(kind.amplitude) == 1
+
+        def through(x, parts):
+            weights, own, *each = parts
+            layer = nnx.merge(graphdef, weights)
+            return apply(layer, x, own if differ else kind, *each)
+
+        return jax.lax.scan(through, x, (weights, kind if differ else None, *each))
+
+
 class Decoder(nnx.Module):
-    """Embedding, layers, final norm."""
+    """Embedding, layers, final norm.
+
+    Attributes:
+        layers: Each a `Layer`, or several that are `Scanned`.
+        kinds: The kind of each, or of all that it scans, or a tuple of kinds.
+    """
 
     def __init__(self, config: DecoderConfig, dtype):
         sizes = config.vocab_size, config.hidden_size
         self.embed_tokens = Embedding(*sizes, config.embedding_scale, dtype)
         self.layers = nnx.List([Layer(config, dtype) for _ in config.layers])
-        self.kinds, self.head_dim = config.layers, config.head_dim
+        self.kinds: tuple[LayerKind | tuple[LayerKind, ...], ...] = config.layers
+        self.head_dim = config.head_dim
         self.norm = RMSNorm(
             config.hidden_size, config.norm_eps, config.unit_offset, dtype
         )
@@ -92,21 +140,29 @@ class Decoder(nnx.Module):
     def __call__(self, tokens: Int[Array, " T"]) -> Float[Array, "T d"]:
         self._require_positions(tokens.shape[0])
         x = self.embed_tokens(tokens)
-        for layer, kind in zip(self.layers, self.kinds, strict=True):
-            x = layer(x, kind_of(kind, self.head_dim))
+        for layer, kind in zip(self.layers, self._kinds(), strict=True):
+            x = layer(x, kind)
         return self.norm(x)
 
     def extend(
         self, tokens: Int[Array, " T"], cache: Cache, start: Place
     ) -> tuple[Float[Array, "T d"], Cache]:
         """The same, after the positions whose keys and values are cached."""
-        self._require_positions(cache[0][0].shape[0])
+        self._require_positions(cache[0][0].shape[-3])
         x = self.embed_tokens(tokens)
         extended = []
-        for layer, kind, before in zip(self.layers, self.kinds, cache, strict=True):
-            x, after = layer.extend(x, kind_of(kind, self.head_dim), before, start)
+        for layer, kind, before in zip(self.layers, self._kinds(), cache, strict=True):
+            x, after = layer.extend(x, kind, before, start)
             extended.append(after)
         return self.norm(x), tuple(extended)
+
+    def _kinds(self) -> list[Kind]:
+        return [
+            kinds_of(kind, self.head_dim)
+            if isinstance(kind, tuple)
+            else kind_of(kind, self.head_dim)
+            for kind in self.kinds
+        ]
 
     def _require_positions(self, number: int) -> None:
         if number > self.max_positions:

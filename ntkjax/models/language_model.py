@@ -19,8 +19,15 @@ from jaxtyping import Array, Float, Int
 
 from ntkjax.models.attention import Place
 from ntkjax.models.config import DecoderConfig
-from ntkjax.models.decoder import Cache, CausalLM
+from ntkjax.models.decoder import Cache, CausalLM, Scanned
 from ntkjax.models.lora import LAYER_MATRICES, LoraSettings, add_lora, linear_modules
+from ntkjax.models.stacking import (
+    Run,
+    runs_of,
+    split_name,
+    stack_name,
+    stacked_members,
+)
 
 
 _FORWARD = (
@@ -53,7 +60,8 @@ class LanguageModel:
         config: The architecture.
         lora: Where θ sits and how it is scaled; None if θ is all weights.
         graphdef: NNX's static half of the module.
-        frozen: Weights by Hugging Face name.
+        frozen: Weights by Hugging Face name, or, of a deep model, those of all layers
+            in one array each (`ntkjax.models.stacking`).
     """
 
     config: DecoderConfig
@@ -89,8 +97,49 @@ class LanguageModel:
         """Room for the keys and values of `length` tokens of one example."""
         config = self.config
         dtype = self.frozen["model.embed_tokens.weight"].dtype
-        empty = jnp.zeros((length, config.num_kv_heads, config.head_dim), dtype)
-        return ((empty, empty),) * len(config.layers)
+        shape = length, config.num_kv_heads, config.head_dim
+        if not self.is_stacked:
+            empty = jnp.zeros(shape, dtype)
+            return ((empty, empty),) * len(config.layers)
+        sizes = [run.stop - run.first for run in self._stacked_graph()[1]]
+        each = [jnp.zeros((size, *shape), dtype) for size in sizes]
+        return tuple((empty, empty) for empty in each)
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether the layers' weights lie side by side and are scanned."""
+        return any("*" in name for name in self.frozen)
+
+    def weight(self, name: str) -> Array:
+        """A frozen weight by its name in the checkpoint; of a stack it is a copy."""
+        if name in self.frozen:
+            return self.frozen[name]
+        place = split_name(name)
+        if place is None:
+            raise KeyError(name)
+        return self.frozen[stack_name(name)][place[0]]
+
+    @property
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the frozen weights by their names in the checkpoint."""
+        found = {}
+        for name, leaf in self.frozen.items():
+            if "*" in name:
+                for index in range(len(leaf)):
+                    found[name.replace("*", str(index))] = leaf.shape[1:]
+            else:
+                found[name] = leaf.shape
+        return found
+
+    def stacked(self) -> "LanguageModel":
+        """The same model with its layers' weights side by side. Cost: a copy."""
+        frozen = {
+            stack: jnp.stack([self.frozen[name] for name in members])
+            if split_name(members[0])
+            else self.frozen[stack]
+            for stack, members in stacked_members(self.frozen).items()
+        }
+        return replace(self, frozen=frozen)
 
     def logits(self, theta, hidden: Float[Array, "T d"]) -> Float[Array, "T V"]:
         """The readout of hidden states, θ in the head included."""
@@ -120,13 +169,54 @@ class LanguageModel:
         return replace(self, frozen=frozen)
 
     def _merged(self, theta) -> CausalLM:
+        if self.is_stacked:
+            return self._merged_stacks(theta)
         own = {
             name: leaf.astype(self.frozen[name].dtype) if name in self.frozen else leaf
             for name, leaf in theta.items()
         }
-        leaves = {**self.frozen, **own}
-        flat = [(_path(name), leaf) for name, leaf in sorted(leaves.items())]
-        return nnx.merge(self.graphdef, nnx.from_flat_state(flat))
+        return nnx.merge(self.graphdef, _state({**self.frozen, **own}))
+
+    def _merged_stacks(self, theta) -> CausalLM:
+        """The same with a `Scanned` for each run of layers."""
+        graphdef, runs = self._stacked_graph()
+        outer = {name: leaf for name, leaf in self.frozen.items() if "*" not in name}
+        for name, leaf in theta.items():
+            if split_name(name) is None:
+                dtype = outer[name].dtype if name in outer else leaf.dtype
+                outer[name] = leaf.astype(dtype)
+        model = nnx.merge(graphdef, _state(outer))
+        layers = [
+            Scanned(
+                nnx.merge(
+                    run.graphdef,
+                    _state({name: self._stack(theta, name, run) for name in run.names}),
+                )
+            )
+            for run in runs
+        ]
+        model.model.layers = nnx.List(layers)
+        kinds = [self.config.layers[run.first : run.stop] for run in runs]
+        model.model.kinds = tuple(k if len(set(k)) > 1 else k[0] for k in kinds)
+        return model
+
+    def _stack(self, theta, name: str, run: Run) -> Array:
+        """One leaf of all layers of a run, with what θ has of it in place."""
+        stack = self.frozen.get(f"model.layers.*.{name}")
+        members = [f"model.layers.{i}.{name}" for i in range(run.first, run.stop)]
+        if not any(member in theta for member in members):
+            assert stack is not None
+            return stack if len(stack) == len(members) else stack[run.first : run.stop]
+        if stack is None:
+            return jnp.stack([theta[member] for member in members])
+        own = [
+            theta[member].astype(stack.dtype) if member in theta else stack[index]
+            for index, member in enumerate(members, run.first)
+        ]
+        return jnp.stack(own)
+
+    def _stacked_graph(self) -> tuple[nnx.GraphDef, tuple[Run, ...]]:
+        return _split_stacked(self.config, self.lora, _has_float64())
 
 
 def head_obstacle(config: DecoderConfig, lora: LoraSettings | None) -> str | None:
@@ -167,14 +257,7 @@ def _split(
     config: DecoderConfig, lora: LoraSettings | None, dtype: np.dtype, float64: bool
 ) -> tuple[nnx.GraphDef, dict, dict]:
     """`split_model`; what a type is depends on whether float64 is allowed."""
-
-    def build() -> CausalLM:
-        model = CausalLM(config, dtype)
-        if lora is not None:
-            add_lora(model, lora)
-        return model
-
-    abstract = nnx.eval_shape(build)
+    abstract = nnx.eval_shape(lambda: _build(config, lora, dtype))
     graphdef, theta, frozen = nnx.split(abstract, nnx.LoRAParam, ...)
     theta, frozen = _by_name(theta), _by_name(frozen)
     if lora is None:
@@ -187,6 +270,24 @@ def _split(
     theta_names = [f"{m}.lora_{x}" for m in modules for x in "AB"]
     ordered = {name: theta[name] for name in theta_names if name in theta}
     return graphdef, ordered, frozen
+
+
+@lru_cache(maxsize=128)
+def _split_stacked(
+    config: DecoderConfig, lora: LoraSettings | None, float64: bool
+) -> tuple[nnx.GraphDef, tuple[Run, ...]]:
+    """Graph of a model without its layers, and the runs of these."""
+    model = nnx.eval_shape(lambda: _build(config, lora, np.dtype(np.float32)))
+    runs = tuple(runs_of(model))
+    model.model.layers = nnx.List([])
+    return nnx.split(model)[0], runs
+
+
+def _build(config: DecoderConfig, lora: LoraSettings | None, dtype) -> CausalLM:
+    model = CausalLM(config, dtype)
+    if lora is not None:
+        add_lora(model, lora)
+    return model
 
 
 def _place(name: str) -> tuple[float, int, bool]:
@@ -205,6 +306,11 @@ def _by_name(state: nnx.State) -> dict:
         ".".join(map(str, path)): jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
         for path, leaf in flat
     }
+
+
+def _state(leaves: dict) -> nnx.State:
+    flat = [(_path(name), leaf) for name, leaf in sorted(leaves.items())]
+    return nnx.from_flat_state(flat)
 
 
 def _path(name: str) -> tuple:

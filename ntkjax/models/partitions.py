@@ -31,9 +31,13 @@ def logical_axes(name: str, num_axes: int) -> tuple[str, ...]:
     """The logical name of each axis of a weight or bias.
 
     Args:
-        name: Hugging Face name, such as `model.layers.0.mlp.up_proj.weight`.
-        num_axes: 2 for a matrix [out, in], 1 for a bias or the weight of a norm.
+        name: Hugging Face name, such as `model.layers.0.mlp.up_proj.weight`, or that
+            of a stack, `model.layers.*.mlp.up_proj.weight`.
+        num_axes: 2 for a matrix [out, in], 1 for a bias or the weight of a norm; one
+            more for a stack of layers.
     """
+    if "*" in name:
+        return "layers", *logical_axes(name.replace("*", "0"), num_axes - 1)
     module = name.split(".")[-2]
     axes = (_ROWS.get(module, "embed"), _COLUMNS.get(module, "embed"))
     return axes[:num_axes]

@@ -211,7 +211,8 @@ def training_identity(
         mask: Which numbers of θ may move; None if all.
     """
     total = hashlib.sha256(repr((model.config, model.lora, settings)).encode())
-    for name, leaf in sorted(model.frozen.items()):
+    for name in sorted(model.weight_shapes):
+        leaf = model.weight(name)
         total.update(f"{name} {leaf.shape} {leaf.dtype} ".encode())
         total.update(np.asarray(readable(leaf[0])).tobytes())
     for name, leaf in sorted(theta.items()):

@@ -19,6 +19,7 @@ from ntkjax.checkpoints.loading import (
 )
 from ntkjax.devices.mesh import MeshShape, make_mesh, replicate
 from ntkjax.errors import InputError
+from ntkjax.models import stacking
 from ntkjax.models.lora import LoraSettings
 from tests.checkpoints.files import GOLDEN, PLAIN, plain_tensors, write_plain
 
@@ -71,6 +72,41 @@ def test_weights_lie_on_a_mesh(shape):
     up = model.frozen["model.layers.0.mlp.up_proj.weight"]
     rows = up.shape[0] // shape[1]
     assert {shard.data.shape[0] for shard in up.addressable_shards} == {rows}
+
+
+@pytest.mark.parametrize(
+    "shape", [None, (2, 1), (1, 2)], ids=["whole", "data", "model"]
+)
+def test_layers_of_a_deep_model_lie_side_by_side(shape, monkeypatch):
+    monkeypatch.setattr(stacking, "STACKED_FROM", 2)
+    mesh = None if shape is None else make_mesh(MeshShape(*shape), jax.devices())
+    seen = []
+
+    @contextlib.contextmanager
+    def watch(num_bytes):
+        seen.append(-num_bytes)
+        yield seen.append
+
+    model, stored = load_model(PLAIN, LORA, watch=watch, mesh=mesh), plain_tensors()
+    assert model.is_stacked
+    assert sum(seen) == 0
+    assert model.weight_shapes == {name: array.shape for name, array in stored.items()}
+    for name, array in stored.items():
+        assert (np.asarray(model.weight(name)) == array).all(), name
+    if mesh is not None:
+        assert all(leaf is replicate(leaf, mesh) for leaf in model.frozen.values())
+        up = model.frozen["model.layers.*.mlp.up_proj.weight"]
+        layers, rows, _ = up.shape
+        parts = {shard.data.shape[:2] for shard in up.addressable_shards}
+        assert parts == {(layers, rows // shape[1])}
+
+
+def test_a_number_that_is_not_finite_is_found_in_a_deep_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(stacking, "STACKED_FROM", 2)
+    tensors = plain_tensors()
+    tensors[Q_PROJ][3, 4] = np.nan
+    with pytest.raises(InputError, match=r"layers\.1.*q_proj\.weight' has 1 numbers"):
+        load_model(write_plain(tmp_path, tensors), LORA)
 
 
 def test_missing_and_left_over_tensors_are_both_named(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from ntkjax.checkpoints.families.table import FAMILIES, read_config
 from ntkjax.checkpoints.loading import load_model
 from ntkjax.errors import InputError
+from ntkjax.models import stacking
 from ntkjax.models.lora import LoraSettings
 from tests.golden.parity import GOLDEN, TOLERANCES, errors, folders
 
@@ -33,6 +34,15 @@ def test_decoder_agrees_with_transformers_and_peft(folder):
     assert found.keys() == TOLERANCES.keys()
     wrong = {name: error for name, error in found.items() if error > TOLERANCES[name]}
     assert not wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", FIRST, ids=names)
+def test_so_do_its_layers_when_they_are_scanned(folder, monkeypatch):
+    monkeypatch.setattr(stacking, "STACKED_FROM", 1)
+    assert load_model(folder, LoraSettings(rank=2)).is_stacked
+    found = errors(folder)
+    assert all(error <= TOLERANCES[name] for name, error in found.items()), found
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=names)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkjax.checkpoints.full import full_theta
 from ntkjax.commands.plan.costs.hardware import Hardware
 from ntkjax.commands.plan.costs.programs import PROGRAMS, STEP
 from ntkjax.commands.plan.costs.roofline import Rate
@@ -26,6 +27,7 @@ from ntkjax.kernels.probe_kernel import ProbeKernel
 from ntkjax.math.sketches import SKETCHES
 from ntkjax.models.language_model import LanguageModel, split_model
 from ntkjax.models.lora import initial_theta
+from ntkjax.models.stacking import held_shapes
 from ntkjax.notation import Theta
 from ntkjax.outputs.divergence import Divergence
 from ntkjax.outputs.loss import Loss
@@ -101,10 +103,11 @@ def _model(selection: Selection, folder: Path) -> tuple[LanguageModel, Theta]:
         return found.model, found.theta
     dtype = DTYPES[cost.dtype]
     graphdef, _, shapes = split_model(cost.config, cost.lora, dtype)
-    frozen = {n: jnp.full(leaf.shape, 0.01, dtype) for n, leaf in shapes.items()}
+    held = held_shapes(cost.config, shapes)
+    frozen = {n: jnp.full(leaf.shape, 0.01, dtype) for n, leaf in held.items()}
     model = LanguageModel(cost.config, cost.lora, graphdef, frozen)
     if cost.lora is None:
-        return model, {n: leaf.astype(jnp.float32) for n, leaf in frozen.items()}
+        return model, full_theta(model)
     return model, initial_theta(model.theta_shapes, jax.random.key(settings.seed))
 
 

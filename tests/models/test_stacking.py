@@ -1,0 +1,109 @@
+"""A scan over stacked layers gives what the layers give one by one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkjax.models.config import LayerKind, Rotary
+from ntkjax.models.lora import LoraSettings
+from tests.problems import RANK_TWO, random_model, tiny_config
+
+
+TOKENS = jnp.array([3, 1, 4, 1, 5, 9, 2, 6])
+ROTARY = Rotary(100.0)
+SOME = LoraSettings(rank=2, targets=(r"model\.layers\.[12]\.mlp\.\w+", "lm_head"))
+MIXED = (LayerKind(ROTARY, 3), LayerKind(None), LayerKind(Rotary(20.0)))
+CASES = {
+    "one kind": (tiny_config(num_layers=3), RANK_TWO),
+    "three kinds": (tiny_config(layers=MIXED, post_norms=True), RANK_TWO),
+    "some layers adapted": (tiny_config(num_layers=4), SOME),
+    "all weights": (tiny_config(num_layers=3, tie_embeddings=True), None),
+}
+
+
+def both(name):
+    config, lora = CASES[name]
+    model, theta = random_model(config, lora)
+    return model, model.stacked(), theta
+
+
+def wide(tree):
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64), tree)
+
+
+def close(found, expected):
+    """Sums of float64 in two orders."""
+    for one, other in zip(
+        jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
+    ):
+        one, other = np.asarray(one), np.asarray(other)
+        assert one.shape == other.shape
+        assert np.abs(one - other).max() <= 1e-10 * np.abs(other).max()
+
+
+def logits(model, theta):
+    return model.logits(theta, model.hidden(theta, TOKENS))
+
+
+IN_FAST_TIER = "three kinds"
+"""Derivatives of a case take 20 s to compile."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == IN_FAST_TIER else pytest.mark.slow)
+        for name in CASES
+    ],
+)
+def test_logits_and_derivatives(x64, name):
+    model, stacked, theta = wide(both(name))
+    assert stacked.is_stacked
+    assert not model.is_stacked
+
+    @jax.jit
+    def found(model, theta):
+        f = lambda theta: jnp.sum(jnp.tanh(logits(model, theta)))
+        value, gradient = jax.value_and_grad(f)(theta)
+        rate = jax.jvp(jax.grad(f), (theta,), (theta,))[1]
+        return value, logits(model, theta), gradient, rate
+
+    close(found(stacked, theta), found(model, theta))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_further_tokens_after_a_cache(x64, name):
+    _, stacked, theta = wide(both(name))
+
+    @jax.jit
+    def extended(model, theta):
+        cache = model.empty_cache(9)
+        first, cache = model.extend(theta, TOKENS[:5], cache, 0)
+        second, _ = model.extend(theta, TOKENS[5:], cache, 5)
+        return jnp.concatenate([first, second])
+
+    close(
+        extended(stacked, theta), jax.jit(type(stacked).hidden)(stacked, theta, TOKENS)
+    )
+
+
+def test_weights_are_found_by_their_names_in_the_checkpoint():
+    model, stacked, _ = both("some layers adapted")
+    assert set(model.weight_shapes) == set(model.frozen)
+    for name, leaf in model.frozen.items():
+        assert (stacked.weight(name) == leaf).all(), name
+        assert stacked.weight_shapes[name] == leaf.shape
+    with pytest.raises(KeyError, match="no such"):
+        stacked.weight("no such")
+    assert len(stacked.frozen) == 2 + 1 + 9  # embedding, norm, head; a layer's
+
+
+def test_the_program_does_not_grow_with_the_depth():
+    def length(num_layers):
+        model, theta = random_model(tiny_config(num_layers=num_layers))
+        trace = jax.make_jaxpr(lambda m, t: m.hidden(t, TOKENS))
+        jaxpr = trace(model.stacked(), theta).jaxpr
+        return sum(e.primitive.name == "dot_general" for e in jaxpr.eqns)
+
+    assert length(2) == length(5)
