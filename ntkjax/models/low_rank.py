@@ -15,9 +15,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
+
+
+KEPT = "product with weights"
+"""Name of what a scanned layer keeps for its backward pass; the rest is made again."""
 
 
 def low_rank(
@@ -29,7 +34,7 @@ def low_rank(
 
     Cost: T · r · (in + out) products, and twice that for the gradients by A and B.
     """
-    h = x.astype(a.dtype) @ a.T
+    h = checkpoint_name(x.astype(a.dtype) @ a.T, KEPT)
     # The compiler's part comes later, outside of the context that sets the precision.
     precision = jax.config.jax_default_matmul_precision  # pyright: ignore
     return _expand_p.bind(h, b, precision=precision)

@@ -7,11 +7,12 @@ the frozen weights (`ntkjax.models.lora` puts it in).
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
 from ntkjax.devices.precision import at_least_float32
 from ntkjax.models.config import DecoderConfig
-from ntkjax.models.low_rank import low_rank
+from ntkjax.models.low_rank import KEPT, low_rank
 
 
 ACTIVATIONS = {
@@ -40,7 +41,7 @@ class Linear(nnx.Module):
             lora_a, lora_b = self.lora_A[...], self.lora_B[...]
             update = low_rank(x, lora_a, lora_b)
             y = y + (self.lora_scale * update).astype(y.dtype)
-        return y
+        return checkpoint_name(y, KEPT)
 
 
 class RMSNorm(nnx.Module):

@@ -1,5 +1,7 @@
 """A scan over stacked layers gives what the layers give one by one."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,3 +109,26 @@ def test_the_program_does_not_grow_with_the_depth():
         return sum(e.primitive.name == "dot_general" for e in jaxpr.eqns)
 
     assert length(2) == length(5)
+
+
+def test_a_backward_pass_keeps_what_linear_layers_give():
+    config = tiny_config(num_layers=4)
+    model, theta = random_model(config, RANK_TWO)
+    gradient = jax.grad(lambda theta, model: jnp.sum(logits(model, theta)))
+    jaxpr = jax.make_jaxpr(gradient)(theta, model.stacked()).jaxpr
+    forward = next(e for e in jaxpr.eqns if e.primitive.name == "scan")
+    kept = [v.aval.shape for v in forward.outvars if v.aval.shape[:1] == (4,)]
+    # The last output of a layer is only added to, which needs no derivative of its own.
+    layer = [
+        shape[0]
+        for name, shape in model.weight_shapes.items()
+        if name.startswith("model.layers.0.") and len(shape) == 2
+        if not name.endswith("down_proj.weight")
+    ]
+    ranks = [
+        leaf.shape[0]
+        for name, leaf in theta.items()
+        if name.startswith("model.layers.0.") and name.endswith("lora_A")
+    ]
+    expected = config.hidden_size + sum(layer) + sum(ranks)
+    assert sum(map(math.prod, kept)) == 4 * len(TOKENS) * expected

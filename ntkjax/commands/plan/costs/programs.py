@@ -9,8 +9,13 @@ batch size that is tried. The terms:
 
     one layer, forward        max(5 f + d, 2 a + 2 d)
     one layer, s directions   max(6 f + 4 d + s (7 f + d), 2 a + 2 d + s (2 a + d))
-    kept for a VJP, per layer 8 f + 4.4 d + 2 a + v
+    written by a layer        8 f + 4.4 d + 2 a + v
     a block of logits         2 V (value, VJP), 3 V (JVP, training step)
+
+A VJP keeps what every layer writes. Of a model whose layers are a scan
+(`ntkjax.models.stacking`) it keeps each layer's input and products with weights alone,
+and what one layer writes; and there each program holds θ a second time, in one array
+for all layers, and the weights of one layer.
 
 Directions fill blocks of `_SIDE_BY_SIDE`; two blocks and more are a loop, for which XLA
 keeps twice what a VJP keeps. Where devices share the weights, XLA on CPUs finishes the
@@ -24,6 +29,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ntkjax.commands.plan.costs.model_cost import ModelCost
+from ntkjax.models.lora import LAYER_MATRICES
+from ntkjax.models.stacking import STACKED_FROM
 
 
 _SIDE_BY_SIDE = 8
@@ -178,7 +185,7 @@ def _forward_memory(batch: Batched, logits: float) -> float:
     f = batch.cost.config.intermediate_size / batch.model
     layer = (3 * half + 8) * f + half * d
     mixing = (4 + half) * places + 2 * half * d
-    return max(_tokens(batch) * max(layer, mixing), logits)
+    return max(_tokens(batch) * max(layer, mixing) + _stack_bytes(batch), logits)
 
 
 def _tangent_memory(batch: Batched, logits: float) -> float:
@@ -190,7 +197,7 @@ def _tangent_memory(batch: Batched, logits: float) -> float:
     layer = (4 * half + 8) * f + 4 * half * d + s * ((4 * half + 12) * f + half * d)
     mixing = wide + 2 * half * d + s * (wide + half * d)
     looped = 2 * kept_bytes(batch) if is_looped else 0
-    own = _tokens(batch) * max(layer, mixing) + looped
+    own = _tokens(batch) * max(layer, mixing) + looped + _stack_bytes(batch, 1 + s)
     if batch.model > 1:
         more = (s - 1) * (len(batch.cost.config.layers) + 1) * 10 * (f + d)
         own = max(own, kept_bytes(batch) + _tokens(batch) * more + looped)
@@ -221,13 +228,36 @@ def _step_memory(batch: Batched, logits: float) -> float:
 
 
 def kept_bytes(batch: Batched) -> float:
-    """Bytes that all layers keep for a VJP: what a forward pass writes."""
+    """Bytes that all layers keep for a VJP."""
+    written, layers = written_bytes(batch), len(batch.cost.config.layers)
+    if layers < STACKED_FROM:
+        return written
+    half, d, _ = _units(batch)
+    config, lora = batch.cost.config, batch.cost.lora
+    heads = (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
+    divided = (heads + 2 * config.intermediate_size) / batch.model
+    narrow = 0 if lora is None else 4 * len(LAYER_MATRICES) * lora.rank
+    kept = half * (divided + 2 * d) + narrow
+    return _tokens(batch) * layers * kept + written / layers
+
+
+def written_bytes(batch: Batched) -> float:
+    """Bytes that a forward pass writes."""
     half, d, places = _units(batch)
     config = batch.cost.config
     f = config.intermediate_size / batch.model
     v = 2 * config.num_kv_heads * config.head_dim / batch.model
     layer = (7 * half + 4) * f + (1.4 * half + 12) * d + half * v + (half + 4) * places
     return len(config.layers) * _tokens(batch) * layer
+
+
+def _stack_bytes(batch: Batched, thetas: int = 1) -> float:
+    """Bytes of a scanned layer's weights, and of θ's leaves side by side."""
+    cost, layers = batch.cost, len(batch.cost.config.layers)
+    if layers < STACKED_FROM:
+        return 0.0
+    weights = cost.bytes_each * cost.body_matrices / batch.model / layers
+    return weights + thetas * 4.0 * cost.num_theta
 
 
 def _units(batch: Batched) -> tuple[int, int, float]:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from ntkjax.commands.plan.costs.hardware import Chip, Hardware
 from ntkjax.commands.plan.costs.model_cost import ModelCost
-from ntkjax.commands.plan.costs.programs import Batched, Program, kept_bytes
+from ntkjax.commands.plan.costs.programs import Batched, Program, written_bytes
 from ntkjax.commands.plan.workload import Lengths
 
 
@@ -128,7 +128,7 @@ def batch_roofs(
     work = program.work(cost, batch.tokens, batch.outputs)
     compute = work.cut / m / chip.flops(cost.dtype) + work.whole / chip.single_flops
     weights = cost.divided_weights(m) * cost.bytes_each
-    moved = work.passes * (weights + 2 * kept_bytes(batch))
+    moved = work.passes * (weights + 2 * written_bytes(batch))
     sent = 2 * (m - 1) / m * work.sums * _stream_bytes(batch)
     return (
         batch.rows * compute,

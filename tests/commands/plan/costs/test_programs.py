@@ -14,6 +14,7 @@ from ntkjax.data.batches import Batch
 from ntkjax.devices.mesh import MeshShape, make_mesh, place
 from ntkjax.models.lora import LoraSettings
 from ntkjax.models.partitions import weight_partitions
+from ntkjax.models.stacking import STACKED_FROM
 from ntkjax.outputs.divergence import Divergence
 from ntkjax.outputs.loss import Loss
 from ntkjax.outputs.pooled import PooledHidden, Probed
@@ -50,7 +51,12 @@ DEEP = tiny_config(
     vocab_size=1024,
     max_positions=512,
 )
-SHAPES = {"wide": (WIDE, 8, 64), "deep": (DEEP, 4, 160)}
+SCANNED = dataclasses.replace(WIDE, layers=WIDE.layers * 6)
+SHAPES = {
+    "wide": (WIDE, 8, 64),
+    "deep": (DEEP, 4, 160),
+    "scanned": (SCANNED, 4, 96),
+}
 
 
 def lowered(name: str, config, rows: int, tokens: int, outputs: int, devices: int):
@@ -58,6 +64,8 @@ def lowered(name: str, config, rows: int, tokens: int, outputs: int, devices: in
     mesh = make_mesh(MeshShape(1, devices), jax.local_devices()[:devices])
     array = lambda *shape: jnp.zeros(shape, jnp.float32)
     model, theta = random_model(config, LORA_8)
+    if len(config.layers) >= STACKED_FROM:
+        model = model.stacked()
     cuts = weight_partitions(config, jax.tree.map(jnp.shape, model.frozen), mesh)
     model = dataclasses.replace(
         model,
@@ -110,6 +118,8 @@ CASES = [
     *(("kernel score", "wide", outputs, 1) for outputs in (1, 4, 12, 16)),
     *((name, "wide", 1, 1) for name in ("kernel direction", "loss", "loss product")),
     *((name, "wide", 1, 1) for name in ("loss gradient", "gradients", "divergence")),
+    *((name, "scanned", 1, 1) for name in ("embedding", "kernel score", STEP)),
+    *((name, "scanned", 1, 1) for name in ("kernel direction", "gradients")),
     *(("kernel score", "deep", outputs, 2) for outputs in (1, 4)),
     *((name, "wide", 1, 2) for name in ("embedding", "kernel direction")),
     *((name, "deep", 1, 2) for name in ("loss product", "loss gradient")),

@@ -2,7 +2,7 @@ import pytest
 
 from ntkjax.commands.plan.costs.hardware import Chip, Hardware
 from ntkjax.commands.plan.costs.model_cost import ModelCost
-from ntkjax.commands.plan.costs.programs import PROGRAMS, Batched, kept_bytes
+from ntkjax.commands.plan.costs.programs import PROGRAMS, Batched, written_bytes
 from ntkjax.commands.plan.costs.roofline import (
     Layout,
     batch_roofs,
@@ -30,7 +30,7 @@ def test_roofs_by_hand():
     products = (COST.matrices(16) + COST.attention(16)) / 2 / 6e9
     assert compute == pytest.approx(3 * (products + COST.adapter(16) / 1e9))
     weights = 2 * COST.divided_weights(2)
-    assert memory == pytest.approx((weights + 2 * kept_bytes(batch)) / 1e9)
+    assert memory == pytest.approx((weights + 2 * written_bytes(batch)) / 1e9)
     # Two sums in each of two layers of rows of 12 numbers; half of twice the bytes.
     assert network == pytest.approx(2 * 2 * 3 * 16 * 12 * 2 / 1e8)
 
