@@ -27,17 +27,20 @@ def features(
     sketch: Sketch | None = None,
     transform: Callable[[Theta], Theta] | None = None,
     *,
+    batch_size: int = 1,
     vjp_batch: int = 1,
 ) -> Callable[[Theta, Example], Float[Array, "n s k"]]:
     """Function (θ, xs) ↦ sketched, transformed gradients, [n, s, k].
 
-    Cost: F + s·B + O(s·P) per example.
+    Cost: F + s·B + O(s·P) per example; memory: s·k numbers and P for each example
+    that is side by side with others, and its activations.
 
     Args:
         f: Output function, one example to s outputs.
         sketch: Flat gradient [P] to [k]; without one, k = P.
         transform: Applied to each gradient (a pytree like θ) before the sketch.
-        vjp_batch: Backward passes side by side; 1 is fastest on CPUs.
+        batch_size: Examples computed side by side.
+        vjp_batch: Backward passes side by side for each of them; 1 is fastest on CPUs.
     """
 
     def use(gradient: Theta) -> Array:
@@ -49,7 +52,9 @@ def features(
         s = num_outputs(f, theta, xs)
         with full_precision():
             return jax.lax.map(
-                lambda x: pull_back(f, theta, x, 0, s, vjp_batch, use), xs
+                lambda x: pull_back(f, theta, x, 0, s, vjp_batch, use),
+                xs,
+                batch_size=batch_size,
             )
 
     return extract

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
 from ntkjax.data.tokenizing import TokenizedExample
+from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.gradients.features import features
 from ntkjax.gradients.gram import Sketch
 from ntkjax.notation import OutputFn, Theta
@@ -130,4 +131,5 @@ def gradient_sketches(
 
 def _sketches(fixed, batch) -> Float[Array, "n k"]:
     f, theta, sketch, transform = fixed
-    return features(f, sketch, transform)(theta, batch)[:, 0]
+    size = backward_rows(*batch.tokens.shape)
+    return features(f, sketch, transform, batch_size=size)(theta, batch)[:, 0]

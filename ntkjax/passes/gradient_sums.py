@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Float64, PyTree
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import replicate
 from ntkjax.devices.precision import full_precision
+from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.errors import InputError
 from ntkjax.gradients.directional import sum_gradients
 from ntkjax.notation import OutputFn, Theta
@@ -57,7 +58,8 @@ def squared_gradient_sums(
 ) -> HostTree:
     """Σ_i (∇f(x_i))², elementwise, of a scalar f; it has the structure of θ.
 
-    Cost: n · (F + B), one example at a time on each device; memory: 2 P numbers.
+    Cost: n · (F + B); memory: P numbers, and P more for each example that a device
+    takes side by side with others.
 
     Raises:
         InputError: If an example's gradient is not finite; the example is named.
@@ -116,22 +118,26 @@ def _weighted(fixed, rows):
     """The sums over one device's rows, with a leading axis [1] for the device."""
     f, theta = fixed
     batch, weights = rows
-    sums = sum_gradients(f, batch_size=len(weights))(theta, batch, weights)
+    size = backward_rows(*batch.tokens.shape)
+    sums = sum_gradients(f, batch_size=size)(theta, batch, weights)
     return jax.tree.map(lambda leaf: leaf[None], sums)
 
 
 def _squared(fixed, rows):
     """The same for squares, which need each gradient by itself."""
     f, theta = fixed
+    size = backward_rows(*rows[0].tokens.shape)
+    blocks = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), rows)
 
-    def add(total, row):
-        x, weight = row
-        gradient = jax.grad(lambda t: jnp.reshape(f(t, x), ()))(theta)
-        squares = lambda sums, leaf: sums + weight * jnp.square(leaf)
-        return jax.tree.map(squares, total, gradient), None
+    def add(total, block):
+        batch, weights = block
+        gradient = jax.grad(lambda t, x: jnp.reshape(f(t, x), ()))
+        found = jax.vmap(gradient, in_axes=(None, 0))(theta, batch)
+        squares = lambda sums, g: sums + jnp.tensordot(weights, jnp.square(g), 1)
+        return jax.tree.map(squares, total, found), None
 
     with full_precision():
-        sums, _ = jax.lax.scan(add, jax.tree.map(_zeros_like, theta), rows)
+        sums, _ = jax.lax.scan(add, jax.tree.map(_zeros_like, theta), blocks)
     return jax.tree.map(lambda leaf: leaf[None], sums)
 
 

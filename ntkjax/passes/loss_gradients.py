@@ -6,7 +6,7 @@ candidate leaves the program that computes it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Float64
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.precision import full_precision
+from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.gradients.directional import directional
 from ntkjax.notation import OutputFn, Theta
 from ntkjax.passes.gradient_sums import (
@@ -182,7 +183,7 @@ def _products(fixed, batch) -> Float[Array, " n"]:
 def _norms(fixed, batch) -> Float[Array, " n"]:
     f, theta = fixed
     with full_precision():
-        return jax.vmap(lambda x: _norm(_gradient(f, theta, x)))(batch)
+        return _mapped(lambda x: _norm(_gradient(f, theta, x)), batch)
 
 
 def _products_and_norms(fixed, batch) -> Float[Array, "n 2"]:
@@ -193,7 +194,12 @@ def _products_and_norms(fixed, batch) -> Float[Array, "n 2"]:
         return jnp.stack([_dot(gradient, direction), _norm(gradient)])
 
     with full_precision():
-        return jax.vmap(one)(batch)
+        return _mapped(one, batch)
+
+
+def _mapped(function: Callable, batch) -> Array:
+    """What a function with a backward pass gives for every example."""
+    return jax.lax.map(function, batch, batch_size=backward_rows(*batch.tokens.shape))
 
 
 def _gradient(f: OutputFn, theta: Theta, x) -> Theta:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ntkjax.devices.precision import full_precision
 from ntkjax.devices.programs import ROWS, SECOND, WHOLE, compiled, over_groups
+from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.outputs.loss import negative_logs
@@ -118,6 +119,8 @@ def step_program(mesh: Mesh, constants: AdamW):
 
 def _group_gradient(model: LanguageModel, theta: Theta, rows: Rows):
     """Gradient of the summed losses of a group's rows, with an axis [1]; the losses."""
+    *shape, tokens = rows.tokens.shape
+    size = backward_rows(shape[-1], tokens)
 
     def add_rows(total, rows):
         def loss(theta):
@@ -129,8 +132,10 @@ def _group_gradient(model: LanguageModel, theta: Theta, rows: Rows):
 
     with full_precision():
         zero = jax.tree.map(jnp.zeros_like, theta)
-        total, sums = jax.lax.scan(add_rows, zero, rows)
-    return jax.tree.map(lambda leaf: leaf[None], total), sums
+        total, sums = jax.lax.scan(
+            add_rows, zero, jax.tree.map(lambda x: x.reshape(-1, size, tokens), rows)
+        )
+    return jax.tree.map(lambda leaf: leaf[None], total), sums.reshape(shape)
 
 
 def _where(mask: Any, inside: Theta, outside: Theta) -> Theta:

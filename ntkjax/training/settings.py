@@ -20,8 +20,9 @@ class TrainingSettings:
         token_budget: Train until so many tokens were seen (prompts included), in place
             of epochs.
         batch_size: Examples per optimizer step.
-        micro_batch: Examples per backward pass; fewer need less memory. It divides the
-            batch size, which is the default.
+        micro_batch: Examples per backward pass at most; fewer need less memory. It
+            divides the batch size, which is the default. Passes of long texts are cut
+            smaller without it: 512 tokens on CPUs, 4,096 on accelerators.
         learning_rate: Its highest value.
         schedule: After the warm-up: cosine, linear (both down to 0) or constant.
         warmup_share: Share of the steps in which the learning rate rises.

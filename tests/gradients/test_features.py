@@ -9,10 +9,11 @@ from tests.oracles import jacobians, normwise
 from tests.problems import mlp
 
 
-def test_without_a_sketch_features_are_the_gradients():
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 9])
+def test_without_a_sketch_features_are_the_gradients(batch_size):
     f, theta, draw = mlp(3)
     xs = draw(4)
-    found = jax.jit(features(f))(theta, xs)
+    found = jax.jit(features(f, batch_size=batch_size))(theta, xs)
     assert found.shape == (4, 3, 64)
     assert normwise(found, jacobians(f, theta, xs)) < 1e-6
 

@@ -39,7 +39,9 @@ def memory_of(
     """Every program once, at its longest batch; the largest first."""
     cost = selection.cost
     asked: list[tuple[str, str, Batched]] = []
-    batch = Batched(cost, 1, 1, 1, layout.model)
+    is_cpu = layout.hardware.chip.name == "cpu"
+    platform = "cpu" if is_cpu else "an accelerator"
+    batch = Batched(cost, 1, 1, 1, layout.model, platform)
     if selection.warmup_seen:
         rows = layout.rows(selection.micro_batch)
         tokens = selection.training_lengths.longest

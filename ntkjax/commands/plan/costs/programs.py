@@ -29,6 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ntkjax.commands.plan.costs.model_cost import ModelCost
+from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.models.lora import LAYER_MATRICES
 from ntkjax.models.stacking import STACKED_FROM
 
@@ -52,6 +53,7 @@ class Batched:
         tokens: T, the padded length of each.
         outputs: s: directions, or outputs of a VJP.
         model: Devices that share the weights.
+        platform: JAX's name of the devices' kind.
     """
 
     cost: ModelCost
@@ -59,6 +61,7 @@ class Batched:
     tokens: int
     outputs: int = 1
     model: int = 1
+    platform: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Program:
         memory: Bytes beside arguments, given those of its blocks of logits.
         directions: How often θ's numbers are held beside θ, per output.
         logits: Copies of a block of logits; 0 for a program without the head.
+        is_backward: Whether it takes so few rows at once as a backward pass does.
     """
 
     name: str
@@ -100,6 +104,7 @@ class Program:
     memory: Callable[[Batched, float], float]
     directions: int = 0
     logits: int = 0
+    is_backward: bool = False
 
     def arguments(self, batch: Batched) -> float:
         """Bytes of weights, θ, directions and tokens that the program reads."""
@@ -115,17 +120,23 @@ class Program:
 
     def temporary(self, batch: Batched) -> float:
         """Bytes beside arguments."""
-        return self.memory(batch, self.logit_bytes(batch))
+        return self.memory(self._at_once(batch), self.logit_bytes(batch))
 
     def logit_bytes(self, batch: Batched) -> float:
         """Bytes of blocks of logits: a full block, and the rest that fills none."""
-        block = _BLOCK
+        batch, block = self._at_once(batch), _BLOCK
         if self.name == STEP:
             block = _TRAINING_LOGITS / batch.cost.config.vocab_size / batch.rows
         rest = (batch.tokens - 1) % max(1, int(block))
         positions = min(batch.tokens, block + rest)
         vocabulary = batch.cost.config.vocab_size / batch.model
         return self.logits * 4 * batch.rows * positions * vocabulary
+
+    def _at_once(self, batch: Batched) -> Batched:
+        if not self.is_backward:
+            return batch
+        rows = backward_rows(batch.rows, batch.tokens, batch.platform)
+        return replace(batch, rows=rows)
 
 
 def theta_bytes(cost: ModelCost) -> float:
@@ -216,10 +227,9 @@ def _each_gradient_memory(batch: Batched, logits: float) -> float:
     return _gradient_memory(batch, logits) + others
 
 
-def _one_gradient_memory(batch: Batched, logits: float) -> float:
-    """One row after the other, and what its gradient becomes."""
-    more = 8 * batch.cost.num_theta
-    return _gradient_memory(replace(batch, rows=1), logits / batch.rows) + more
+def _used_gradient_memory(batch: Batched, logits: float) -> float:
+    """The same, and what a gradient becomes."""
+    return _each_gradient_memory(batch, logits) + 8 * batch.cost.num_theta
 
 
 def _step_memory(batch: Batched, logits: float) -> float:
@@ -277,13 +287,44 @@ PROGRAMS = {
         Program("embedding", _forward, _forward_memory),
         Program("loss", _value, _forward_memory, logits=2),
         Program("kernel score", _directional, _tangent_memory, directions=1),
-        Program("kernel direction", _probe_gradient, _gradient_memory),
+        Program(
+            "kernel direction", _probe_gradient, _gradient_memory, is_backward=True
+        ),
         Program("loss product", _gradient, _tangent_memory, directions=1, logits=3),
-        Program("loss gradient", _gradient, _gradient_memory, logits=2),
-        Program("gradients", _gradient, _each_gradient_memory, directions=1, logits=2),
-        Program("sketch", _gradient, _one_gradient_memory, directions=2, logits=2),
-        Program("squared gradient", _gradient, _one_gradient_memory, logits=2),
-        Program("divergence", _divergence, _gradient_memory, directions=1, logits=3),
-        Program(STEP, _step, _step_memory, directions=2, logits=3),
+        Program(
+            "loss gradient", _gradient, _gradient_memory, logits=2, is_backward=True
+        ),
+        Program(
+            "gradients",
+            _gradient,
+            _each_gradient_memory,
+            directions=1,
+            logits=2,
+            is_backward=True,
+        ),
+        Program(
+            "sketch",
+            _gradient,
+            _used_gradient_memory,
+            directions=2,
+            logits=2,
+            is_backward=True,
+        ),
+        Program(
+            "squared gradient",
+            _gradient,
+            _used_gradient_memory,
+            logits=2,
+            is_backward=True,
+        ),
+        Program(
+            "divergence",
+            _divergence,
+            _gradient_memory,
+            directions=1,
+            logits=3,
+            is_backward=True,
+        ),
+        Program(STEP, _step, _step_memory, directions=2, logits=3, is_backward=True),
     )
 }
