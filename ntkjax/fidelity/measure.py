@@ -7,7 +7,6 @@ them. Channels are shared out over the data groups, which need not talk to each 
 
 import functools
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,6 +17,7 @@ from jaxtyping import Float
 
 from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.devices.programs import ROWS, SECOND, WHOLE, on_mesh
+from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.gradients.gram import Sketch, grams
 from ntkjax.gradients.own import own_blocks
 from ntkjax.notation import Example, OutputFn, Theta
@@ -115,8 +115,9 @@ def output_blocks(
     n = jax.tree.leaves(xs)[0].shape[0]
     rows = np.minimum(np.arange(n + -n % num_groups(mesh)), n - 1)
     padded = jax.tree.map(lambda leaf: leaf[rows], xs)
+    together = _vjps_together(mesh, probes.shape[1], xs)
     program = on_mesh(
-        lambda f, theta, xs: own_blocks(f, vjp_batch=_vjp_batch(mesh))(theta, xs),
+        lambda f, theta, xs: own_blocks(f, vjp_batch=together)(theta, xs),
         *(mesh, (WHOLE, WHOLE, ROWS), ROWS),
     )
     f = Probed(base, jnp.asarray(probes, jnp.float32))
@@ -126,22 +127,24 @@ def output_blocks(
 
 @functools.cache
 def _channel_program(mesh: Mesh, num_outputs: int):
-    verb = partial(
-        grams,
-        outputs="diagonal",
-        block_size=num_outputs,
-        vjp_batch=_vjp_batch(mesh),
-    )
-
     def channels(base, theta, xs, ys, sketches, probes):
-        return verb(Probed(base, probes), sketches)(theta, xs, ys)
+        verb = grams(
+            Probed(base, probes),
+            sketches,
+            outputs="diagonal",
+            block_size=num_outputs,
+            vjp_batch=_vjps_together(mesh, num_outputs, (xs, ys)),
+        )
+        return verb(theta, xs, ys)
 
     return on_mesh(channels, mesh, (*[WHOLE] * 5, SECOND), ROWS)
 
 
-def _vjp_batch(mesh: Mesh) -> int:
-    """Looping over backward passes is fastest on CPUs."""
-    return 1 if mesh.devices.flat[0].platform == "cpu" else _CHANNELS_PER_DEVICE
+def _vjps_together(mesh: Mesh, number: int, examples: Example) -> int:
+    """How many of an example's VJPs run side by side, as if each were an example."""
+    widths = [leaf.shape[1] for leaf in jax.tree.leaves(examples) if leaf.ndim > 1]
+    platform = mesh.devices.flat[0].platform
+    return backward_rows(number, max(widths, default=1), platform)
 
 
 def _require_finite(cross: np.ndarray, own: np.ndarray) -> None:

@@ -40,7 +40,7 @@ def features(
         sketch: Flat gradient [P] to [k]; without one, k = P.
         transform: Applied to each gradient (a pytree like θ) before the sketch.
         batch_size: Examples computed side by side.
-        vjp_batch: Backward passes side by side for each of them; 1 is fastest on CPUs.
+        vjp_batch: Backward passes side by side for each of them.
     """
 
     def use(gradient: Theta) -> Array:

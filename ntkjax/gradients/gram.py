@@ -66,7 +66,7 @@ def gram(
             ⟨∇f_i(x), ∇f_j(y)⟩, [n, m, s, s], and holds all outputs at once.
         tile_size: Examples of each side whose gradients are held.
         block_size: Outputs whose gradients are held.
-        vjp_batch: Backward passes side by side; 1 is fastest on CPUs.
+        vjp_batch: Backward passes side by side.
     """
     family = grams(
         f,

@@ -29,7 +29,7 @@ def own_blocks(
 
     Args:
         f: Output function, one example to s outputs.
-        vjp_batch: Backward passes side by side; 1 is fastest on CPUs.
+        vjp_batch: Backward passes side by side.
     """
 
     def blocks(theta: Theta, xs: Example) -> Float[Array, "n s s"]:

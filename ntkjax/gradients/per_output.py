@@ -67,8 +67,7 @@ def pull_back(
         x: One example.
         start: First output.
         count: Number of outputs.
-        vjp_batch: VJPs computed side by side; 1 loops over them, which is fastest on
-            CPUs, accelerators want 8 or more.
+        vjp_batch: VJPs computed side by side; 1 loops over them.
         use: What to keep of each gradient (a flat vector, a sketch, …).
     """
     outputs, pullback = jax.vjp(as_vector(f, x), theta)
