@@ -86,9 +86,7 @@ class Scanned(nnx.Module):
 
     What is compiled does not grow with their number. For a backward pass each keeps
     its input and the outputs of its linear layers; norms, activations and attention
-    are computed again. That costs no time on CPUs, where writing and reading them is
-    as slow, and takes a third to a quarter of the memory. Weights are never kept a
-    second time.
+    are computed again from these. Weights are never kept a second time.
 
     Args:
         layers: A `Layer` whose weights have a leading axis [n].

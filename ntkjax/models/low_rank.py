@@ -2,9 +2,8 @@
 
 The gradient by B is Σ_t g_t h_tᵀ, for h = x Aᵀ [T, r] and the cotangent g [T, out]. JAX
 forms it as gᵀ h; XLA's CPU compiler then writes g a second time, transposed, column by
-column, and computes all that makes g again for it (an activation's derivative, say). On
-a real model that was a quarter of a backward pass. Here it is (hᵀ g)ᵀ: what is
-transposed is h, r columns of it.
+column, and computes all that makes g again for it (an activation's derivative, say).
+Here it is (hᵀ g)ᵀ: what is transposed is h, r columns of it.
 
 JAX has no other way to say how a product is transposed, in forward and in reverse mode,
 than a primitive of one's own.
