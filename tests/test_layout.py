@@ -22,6 +22,7 @@ GUESTS = {
     "demo": {"select", "train", "evaluate", "fidelity"},
 }
 PRIVATE = re.compile(r"jax\._src|jax\.core|jax\.pmap|allow_pickle=True|pickle\.load")
+HEAVY = {"matplotlib", "transformers", "orbax", "torch"}
 IMPORTS = {name_of(path): imports_of(path) for path in FILES}
 
 
@@ -82,10 +83,24 @@ def test_import_is_light():
         "print(*sys.modules); import jax; "
         "assert not jax._src.xla_bridge.backends_are_initialized()"
     )
+    assert not loaded_by(code) & {*HEAVY, "scipy.stats", "pyarrow"}
+
+
+def test_commands_start_light():
+    """Flags are read and help is shown without what draws, reads texts or saves."""
+    code = (
+        "import sys; from ntkjax.cli.main import COMMANDS\n"
+        "for command in COMMANDS.values(): command.load()\n"
+        "print(*sys.modules)"
+    )
+    assert not loaded_by(code) & {*HEAVY, "scipy.stats"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that a new process has imported, which prints them."""
     command = [sys.executable, "-c", code]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in out.stdout.split()}
-    assert not loaded & {"matplotlib", "transformers", "orbax", "torch", "pyarrow"}
+    return set(out.stdout.split())
 
 
 def test_commands_do_not_repeat_each_other():

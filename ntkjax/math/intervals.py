@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ntkjax.math.bootstrap import Estimate
 
@@ -22,5 +22,5 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     if len(values) < 2:
         raise ValueError(f"an interval of a mean needs two values, got {len(values)}.")
     mean = float(np.mean(values))
-    half = float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
+    half = float(scipy.stats.sem(values) * scipy.stats.t.ppf(0.975, len(values) - 1))
     return Estimate(mean, mean - half, mean + half)

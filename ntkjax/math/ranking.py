@@ -5,8 +5,8 @@ included, is taken to be 0, where scipy gives NaN and a warning.
 """
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 
 def spearman(a: Float[np.ndarray, " m"], b: Float[np.ndarray, " m"]) -> float:
@@ -24,8 +24,8 @@ def spearman(a: Float[np.ndarray, " m"], b: Float[np.ndarray, " m"]) -> float:
     _check_scores(a, b)
     if _is_constant(a) or _is_constant(b):
         return 0.0
-    ranks_a = stats.rankdata(a) - (len(a) + 1) / 2
-    ranks_b = stats.rankdata(b) - (len(b) + 1) / 2
+    ranks_a = scipy.stats.rankdata(a) - (len(a) + 1) / 2
+    ranks_b = scipy.stats.rankdata(b) - (len(b) + 1) / 2
     # √(x·y) and not √x·√y, so that equal lists give exactly 1.
     squares = np.sum(ranks_a**2) * np.sum(ranks_b**2)
     return float(np.sum(ranks_a * ranks_b) / np.sqrt(squares))
@@ -46,7 +46,7 @@ def kendall(a: Float[np.ndarray, " m"], b: Float[np.ndarray, " m"]) -> float:
         return 1.0 if (a[0] < a[1]) == (b[0] < b[1]) else -1.0
     # "asymptotic" is the fast way to the p-value. Rounding takes away the last bits,
     # which keep τ of two equal orders from being exactly 1.
-    found = stats.kendalltau(a, b, method="asymptotic")
+    found = scipy.stats.kendalltau(a, b, method="asymptotic")
     return round(float(found.statistic), 12)  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -10,7 +10,6 @@ from ntkjax.reports.demo.findings import (
     kernels_finding,
     opening,
 )
-from ntkjax.reports.demo.plots import accuracy_figure, shares_figure
 from ntkjax.reports.demo.result import DemoResult
 from ntkjax.reports.demo.tables import (
     accuracy_rows,
@@ -31,6 +30,8 @@ def write_demo_page(result: DemoResult, path: Path) -> None:
 
 def demo_page(result: DemoResult) -> str:
     """The page as a string; see `write_demo_page`."""
+    from ntkjax.reports.demo.plots import accuracy_figure, shares_figure
+
     return render(
         "demo/page.html.j2",
         result=result,

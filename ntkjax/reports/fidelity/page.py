@@ -7,12 +7,6 @@ from markupsafe import Markup
 
 from ntkjax.errors import InputError
 from ntkjax.fidelity.result import FidelityResult
-from ntkjax.reports.fidelity.plots import (
-    cosine_figure,
-    cost_figure,
-    ranking_figure,
-    scores_figure,
-)
 from ntkjax.reports.fidelity.tables import (
     fidelity_headers,
     fidelity_sections,
@@ -60,6 +54,13 @@ def fidelity_page(result: FidelityResult, arrays: dict[str, np.ndarray]) -> str:
 
 def _figures(result: FidelityResult, arrays: dict[str, np.ndarray]) -> dict:
     """Figures by name, marked as safe: `ntkjax.reports.svg` escaped what is in them."""
+    from ntkjax.reports.fidelity.plots import (
+        cosine_figure,
+        cost_figure,
+        ranking_figure,
+        scores_figure,
+    )
+
     exact, *others = result.kernels
     exact_scores = arrays[exact.name].mean(axis=0)
     figures: dict = {

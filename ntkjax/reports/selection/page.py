@@ -14,12 +14,6 @@ from ntkjax.reports.selection.findings import (
     warmup_finding,
     warnings,
 )
-from ntkjax.reports.selection.plots import (
-    length_figure,
-    loss_figure,
-    scores_figure,
-    votes_figure,
-)
 from ntkjax.reports.selection.tables import composition, source_ratio
 from ntkjax.reports.selection.words import glossary, method_finding, score_words
 from ntkjax.reports.templates import render
@@ -104,6 +98,13 @@ def _duplicate_groups(duplicates: Duplicates) -> list[dict]:
 
 def _figures(result: SelectionResult) -> dict[str, Markup]:
     """Figures by name, marked as safe: they hold numbers and fixed words only."""
+    from ntkjax.reports.selection.plots import (
+        length_figure,
+        loss_figure,
+        scores_figure,
+        votes_figure,
+    )
+
     distributions = result.distributions
     figures = {"scores": scores_figure(distributions.scores)}
     if distributions.votes is not None:
