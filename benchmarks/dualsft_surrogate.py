@@ -132,7 +132,7 @@ def open_nearby(task: Task, run: Path, stages: Path) -> Nearby:
         seed=0,
     )
     f, theta = Loss(prepared.model), prepared.theta
-    batching = Batching("all", 32, task.max_length, data_mesh())
+    batching = Batching("all", None, task.max_length, data_mesh())
     pool = read_examples([task.pool])
     rows = np.random.default_rng([0, 1]).permutation(len(pool))[:NUM_FISHER]
     drawn = encode([pool[row] for row in rows])

@@ -51,7 +51,7 @@ def commands(data: pathlib.Path) -> Iterator[list[str]]:
     ]
     select = [
         *("select", *model, "--target", target, "--pool", pool, "--budget", "8"),
-        *("--rows-per-shard", "16", "--batch-size", "8"),
+        *("--rows-per-shard", "16", "--tokens-per-batch", "192"),
     ]
     for method in METHODS:
         more = []

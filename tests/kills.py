@@ -138,7 +138,9 @@ def commands(world: World, num_steps: int) -> list[Command]:
         "warmup": "target",
         "training__steps": num_steps,
     }
-    select = flags_of(world, out=None, rows_per_shard=1, batch_size=4, **training)
+    select = flags_of(
+        world, out=None, rows_per_shard=1, tokens_per_batch=64, **training
+    )
     target, pool = world.root / "target.jsonl", world.root / "pool.jsonl"
     train = [
         *("--model", str(world.model), "--data", str(target), str(pool)),

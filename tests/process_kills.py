@@ -99,7 +99,7 @@ def launch(world: World, out: pathlib.Path, series: str, count: int) -> list:
         "training__steps": 60,
         "training__batch_size": 4,
         "rows_per_shard": 2,
-        "batch_size": 4,
+        "tokens_per_batch": 64,
         "shortlist_size": 16,
         "mesh": MESHES[series][count],
     }

@@ -6,7 +6,7 @@ real token, and which has target False and pooling weight 0.
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,8 @@ POOLINGS = ("all", "response", "last", "weighted")
 mean over all tokens in which token t = 1, …, T counts t times."""
 
 SHORTEST = 16
-"""No bucket is shorter, unless the limit is."""
+"""No padded length is shorter, unless the limit is."""
+_STEP = 8
 
 
 # Unchecked because JAX also builds this class of leaves that are no arrays: axis
@@ -115,7 +116,8 @@ def bucket_edges(max_length: int) -> tuple[int, ...]:
     """Padded lengths: about a factor 1.5 apart, ascending, the last `max_length`.
 
     All but the last are multiples of 8. Their number, and so the number of programs
-    that are compiled, grows with log(max_length).
+    that are compiled, grows with log(max_length). A step of a training has the shortest
+    that holds all its examples.
     """
     edges = [max_length]
     while (shorter := 8 * round(edges[-1] / 12)) >= SHORTEST:
@@ -123,34 +125,90 @@ def bucket_edges(max_length: int) -> tuple[int, ...]:
     return tuple(reversed(edges))
 
 
-def bucketed(
-    examples: Sequence[TokenizedExample],
-    batch_size: int,
-    pooling: str,
+def padded_lengths(
+    lengths: Int[np.ndarray, " n"],
     max_length: int,
-    length_normalize: bool = True,
-) -> Iterator[tuple[Int64[np.ndarray, " n"], Batch]]:
-    """Row indices and batch, for batches of `batch_size` rows that hold every row once.
+    program_tokens: int,
+    copies: float = 1.0,
+) -> tuple[int, ...]:
+    """Padded lengths that cost least for these examples, ascending, then `max_length`.
 
-    A row goes to the shortest of `bucket_edges(max_length)` that holds it. A bucket
-    with fewer rows than a batch joins the next longer one, so that nothing is compiled
-    for a handful of rows (but for the longest). The last batch of a bucket is filled up
-    with copies of its first row, at index -1.
+    The cost is the sum of all padded lengths, and `program_tokens` for each length that
+    is used, since a program is compiled for it. All but the last are multiples of 8.
+
+    >>> padded_lengths(np.array([20] * 50 + [100] * 50), 256, 1000)
+    (24, 104, 256)
+
+    Args:
+        lengths: Tokens of each example, or of a sample of them. Longer ones than
+            `max_length` count as so long.
+        max_length: The longest padded length.
+        program_tokens: What a program costs, in tokens.
+        copies: Examples that each of `lengths` stands for.
     """
-    edges = bucket_edges(max_length)
-    lengths = np.array([len(example.tokens) for example in examples], np.int64)
-    places = np.searchsorted(edges[:-1], lengths)
+    places = -(-np.clip(lengths, SHORTEST, max_length) // _STEP)
+    ends, counts = np.unique(places, return_counts=True)
+    ends = np.minimum(_STEP * ends, max_length)
+    until = np.concatenate([[0], np.cumsum(counts * copies)])
+    # The least cost of the first k ends, and which end comes before the last of them.
+    least, before = np.zeros(len(ends) + 1), np.zeros(len(ends) + 1, np.int64)
+    for k in range(1, len(ends) + 1):
+        costs = least[:k] + (until[k] - until[:k]) * ends[k - 1]
+        before[k] = np.argmin(costs)
+        least[k] = costs[before[k]] + program_tokens
+    found, k = {max_length}, len(ends)
+    while k:
+        found.add(int(ends[k - 1]))
+        k = int(before[k])
+    return tuple(sorted(found))
+
+
+def laid_out(
+    lengths: Int[np.ndarray, " n"],
+    padded: Sequence[int],
+    rows_at: Callable[[int], int],
+) -> Iterator[tuple[int, Int64[np.ndarray, " rows"]]]:
+    """Padded length and rows of each batch; every row comes once.
+
+    A row goes to the shortest padded length that holds it. What fills no batch there
+    goes to the next longer one that is needed, so that little is computed for nothing
+    and few programs are compiled for a handful of rows. The last batch is filled up
+    with -1.
+
+    Args:
+        lengths: Tokens of each row.
+        padded: Padded lengths, ascending.
+        rows_at: Rows of a batch of that padded length.
+    """
+    places = np.searchsorted(np.array(padded[:-1], np.int64), lengths)
     used = np.unique(places)
     waiting = np.zeros(0, np.int64)
     for place in used:
         waiting = np.append(waiting, np.flatnonzero(places == place))
-        if len(waiting) < batch_size and place != used[-1]:
-            continue
-        for start in range(0, len(waiting), batch_size):
-            rows = waiting[start : start + batch_size]
-            filled = np.append(rows, np.full(batch_size - len(rows), -1))
-            sources = np.where(filled < 0, rows[0], filled)
-            batch = [examples[row] for row in sources]
-            length = edges[place]
-            yield filled, make_batch(batch, pooling, length, length_normalize)
-        waiting = waiting[:0]
+        size = rows_at(padded[place])
+        while len(waiting) >= size:
+            yield padded[place], waiting[:size]
+            waiting = waiting[size:]
+    if len(waiting):
+        filled = np.full(rows_at(padded[used[-1]]), -1)
+        filled[: len(waiting)] = waiting
+        yield padded[used[-1]], filled
+
+
+def bucketed(
+    examples: Sequence[TokenizedExample],
+    padded: Sequence[int],
+    rows_at: Callable[[int], int],
+    pooling: str,
+    length_normalize: bool = True,
+) -> Iterator[tuple[Int64[np.ndarray, " n"], Batch]]:
+    """Row indices (-1 for a copy of the first) and batch, as they are `laid_out`."""
+    lengths = lengths_of(examples)
+    for length, rows in laid_out(lengths, padded, rows_at):
+        batch = [examples[row] for row in np.where(rows < 0, rows[0], rows)]
+        yield rows, make_batch(batch, pooling, length, length_normalize)
+
+
+def lengths_of(examples: Sequence[TokenizedExample]) -> Int64[np.ndarray, " n"]:
+    """Tokens of each example."""
+    return np.array([len(example.tokens) for example in examples], np.int64)

@@ -21,6 +21,10 @@ from ntkjax.errors import InputError
 from ntkjax.store.run_path import RunPath
 
 
+MOST_SAMPLED = 512
+"""So many examples say how long those of a pool are."""
+
+
 class Labels:
     """Ids and sources of rows, noted one by one: 12 bytes each, and the id in UTF-8."""
 
@@ -108,6 +112,12 @@ class Pool:
         if ((own < 0) | (own >= len(self))).any():
             raise IndexError(f"rows {own.min()} to {own.max()} of {len(self)}.")
         return own
+
+
+def sampled_rows(number: int) -> Int64[np.ndarray, " n"]:
+    """Some rows of a pool of that size, ascending, the same at every call."""
+    rng = np.random.default_rng(number)
+    return np.sort(rng.choice(number, min(MOST_SAMPLED, number), replace=False))
 
 
 def open_pool(

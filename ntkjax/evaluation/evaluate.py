@@ -121,7 +121,7 @@ def evaluate(
     questions: Questions,
     *,
     mesh: Mesh,
-    batch_size: int = 32,
+    tokens_per_batch: int | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Evaluation:
     """Likelihoods, choice scores and answers at θ.
@@ -133,13 +133,13 @@ def evaluate(
         theta: Parameters.
         questions: From `prepare_questions`.
         mesh: Devices that share a batch.
-        batch_size: Texts computed side by side on all devices together.
+        tokens_per_batch: Tokens that each data group computes side by side.
         advance: Called with the number of texts done, `num_texts(questions)` in all.
 
     Raises:
         InputError: If a number is not finite; the message names the example.
     """
-    how = {"mesh": mesh, "batch_size": batch_size, "advance": advance}
+    how = {"mesh": mesh, "tokens_per_batch": tokens_per_batch, "advance": advance}
     found = likelihoods(
         model,
         theta,

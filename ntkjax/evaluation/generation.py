@@ -18,15 +18,16 @@ from jaxtyping import Array, Bool, Float, Int, Int32
 from ntkjax.data.batches import Batch
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.precision import full_precision
+from ntkjax.devices.side_by_side import tokens_at_once
 from ntkjax.models.decoder import Cache
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
-from ntkjax.passes.likelihood import rows_per_batch
 from ntkjax.passes.run_pass import Advance, Batching, run_pass
 
 
 _NOTHING = -1
 """Stands where a row has no token: it is no id."""
+_SIDE_BY_SIDE = 8
 
 
 def generate(
@@ -39,7 +40,7 @@ def generate(
     stop_ids: Sequence[int],
     vocab_size: int,
     mesh: Mesh,
-    batch_size: int = 32,
+    tokens_per_batch: int | None = None,
     advance: Advance = lambda count: None,
 ) -> list[Int32[np.ndarray, " _"]]:
     """The most likely next token, again and again, after each prompt.
@@ -59,7 +60,8 @@ def generate(
         vocab_size: Token ids that the tokenizer knows; later rows of the head are
             never chosen.
         mesh: Devices that share the prompts of a batch.
-        batch_size: Prompts continued side by side on all devices together.
+        tokens_per_batch: As in `Batching`, but prompts of eight times as many tokens
+            are continued side by side: each writes one token at a time.
         advance: Called with the number of prompts done.
 
     Raises:
@@ -69,8 +71,8 @@ def generate(
         return []
     ends = tuple(sorted(set(stop_ids)))
     greedy = _Greedy(model, theta, max_new_tokens, ends, vocab_size)
-    size = rows_per_batch(batch_size, len(prompts), mesh)
-    how = Batching("all", size, max_length, mesh)
+    tokens = tokens_per_batch or tokens_at_once()
+    how = Batching("all", _SIDE_BY_SIDE * tokens, max_length, mesh)
     what = "next logit"
     found = run_pass(_answers, greedy, prompts, how, what=what, advance=advance)
     ids = found.astype(np.int32)

@@ -51,7 +51,8 @@ def domain_scorer(
         kernel: Any kernel of `ntkjax.kernels.table.named_kernel`.
         theta: Where the derivatives are taken.
         target: The domain examples.
-        batching: Batches and devices, the same for both sides.
+        batching: Devices, and batches of the candidates; those of the target are
+            padded as suits it.
         most_bytes: Bytes of directions held at a time; one direction always is.
 
     Returns:
@@ -67,7 +68,7 @@ def domain_scorer(
 
     def directions() -> Iterable[Theta]:
         for block in blocks:
-            found = domain_direction(base, block, theta, target, batching)
+            found = domain_direction(base, block, theta, target, batching.refitted)
             yield replicate(found, batching.mesh)
 
     held = list(directions()) if len(blocks) == 1 else None

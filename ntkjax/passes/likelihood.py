@@ -50,7 +50,7 @@ def likelihoods(
     *,
     max_length: int,
     mesh: Mesh,
-    batch_size: int = 32,
+    tokens_per_batch: int | None = None,
     advance: Advance = lambda count: None,
 ) -> Likelihoods:
     """The likelihood of each text, whatever the others are.
@@ -66,7 +66,7 @@ def likelihoods(
         texts: What is predicted.
         max_length: No text is longer; it decides the padded lengths.
         mesh: Devices that share the texts of a batch.
-        batch_size: Texts computed side by side on all devices together.
+        tokens_per_batch: As in `Batching`.
         advance: Called with the number of texts done.
 
     Raises:
@@ -74,17 +74,10 @@ def likelihoods(
     """
     if not texts:
         return Likelihoods(np.zeros(0), np.zeros(0, np.int64))
-    size = rows_per_batch(batch_size, len(texts), mesh)
-    on_one = size // num_groups(mesh)
-    block_size = max(1, min(128, _LOGITS_AT_ONCE // (on_one * model.config.vocab_size)))
-    loss, how = Loss(model, block_size), Batching("all", size, max_length, mesh)
+    how = Batching("all", tokens_per_batch, max_length, mesh)
+    logits = how.rows_at(max_length) // num_groups(mesh) * model.config.vocab_size
+    loss = Loss(model, max(1, min(128, _LOGITS_AT_ONCE // logits)))
     means = losses(loss, theta, texts, how, advance, what="likelihood")
     # The first token is never predicted.
     tokens = np.array([text.targets[1:].sum() for text in texts], np.int64)
     return Likelihoods(means * tokens, tokens)
-
-
-def rows_per_batch(batch_size: int, num_rows: int, mesh: Mesh) -> int:
-    """`batch_size`, or `num_rows` if fewer; as many rows for each data group."""
-    groups = num_groups(mesh)
-    return -(-max(1, min(batch_size, num_rows)) // groups) * groups

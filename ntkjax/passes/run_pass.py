@@ -9,18 +9,25 @@ of a process share the compiled programs.
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Int, Int64, Shaped
 
-from ntkjax.data.batches import Batch, bucketed
+from ntkjax.data.batches import (
+    Batch,
+    bucketed,
+    laid_out,
+    lengths_of,
+    padded_lengths,
+)
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.devices.programs import ROWS, WHOLE, on_mesh
+from ntkjax.devices.side_by_side import program_tokens, tokens_at_once
 from ntkjax.errors import InputError, setting
 
 
@@ -39,27 +46,82 @@ class Batching:
 
     Attributes:
         pooling: One of `ntkjax.data.batches.POOLINGS`.
-        batch_size: Examples per batch, rounded up to a multiple of the data groups.
+        tokens_per_batch: Tokens that each data group computes side by side, padding
+            included, but at least one example; what suits the devices if it is None.
         max_length: No example has more tokens.
         mesh: The devices.
         length_normalize: Means over the pooled tokens, or sums.
+        padded: Padded lengths, ascending, the last `max_length`; by default those that
+            suit the examples of each pass.
+        most_rows: No batch has more examples for each data group.
     """
 
     pooling: str
-    batch_size: int
+    tokens_per_batch: int | None
     max_length: int
     mesh: Mesh
     length_normalize: bool = True
+    padded: tuple[int, ...] = ()
+    most_rows: int | None = None
+
+    def rows_at(self, length: int) -> int:
+        """Examples of a batch of that padded length, on all devices together."""
+        tokens = self.tokens_per_batch or tokens_at_once(self._platform)
+        rows = max(1, tokens // length)
+        return num_groups(self.mesh) * min(rows, self.most_rows or rows)
+
+    def fitted(self, lengths: Int[np.ndarray, " n"], number: int) -> "Batching":
+        """The same for so many examples, with the padded lengths that suit them.
+
+        Args:
+            lengths: Tokens of each example, or of a sample of them.
+            number: Examples of all passes together.
+        """
+        groups = num_groups(self.mesh)
+        program = program_tokens(groups, self._platform)
+        copies = number / max(1, len(lengths))
+        padded = padded_lengths(lengths, self.max_length, program, copies)
+        return replace(self, padded=padded, most_rows=-(-number // groups))
+
+    @property
+    def refitted(self) -> "Batching":
+        """The same with padded lengths that suit the examples of each pass."""
+        return replace(self, padded=(), most_rows=None)
 
     def batches(
         self, examples: Sequence[TokenizedExample]
     ) -> Iterator[tuple[Int64[np.ndarray, " n"], Batch]]:
         """Row indices (-1 where a batch was filled up) and batch, as `bucketed`."""
-        groups = num_groups(self.mesh)
-        size = -(-self.batch_size // groups) * groups
+        how = self
+        if not self.padded:
+            how = self.fitted(lengths_of(examples), len(examples))
         return bucketed(
-            examples, size, self.pooling, self.max_length, self.length_normalize
+            examples, how.padded, how.rows_at, how.pooling, how.length_normalize
         )
+
+    def padding(self, lengths: Int[np.ndarray, " n"], rows_per_shard: int) -> float:
+        """What passes over so long examples compute for nothing.
+
+        Args:
+            lengths: Tokens of each example.
+            rows_per_shard: Examples of each pass.
+
+        Returns:
+            Its tokens as a share of the real ones.
+        """
+        shards = range(0, len(lengths), rows_per_shard)
+        computed = sum(
+            padded * len(rows)
+            for start in shards
+            for padded, rows in laid_out(
+                lengths[start : start + rows_per_shard], self.padded, self.rows_at
+            )
+        )
+        return computed / int(lengths.sum(dtype=np.int64)) - 1
+
+    @property
+    def _platform(self) -> str:
+        return self.mesh.devices.flat[0].platform
 
 
 @functools.cache

@@ -44,7 +44,7 @@ _ALONE = "1-of-1"
 MODEL = "model"
 """The group of input files that are not read again while their stamps are the same."""
 
-ROUNDING = ("batch_size", "training.micro_batch")
+ROUNDING = ("tokens_per_batch", "training.micro_batch")
 """Settings that may be others when a run goes on: they round the numbers, and decide
 none. `run.yaml` keeps those of its first start."""
 

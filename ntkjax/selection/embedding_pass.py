@@ -84,11 +84,12 @@ def embedded(problem: Problem, pooling: str) -> Embedded:
 
     decides = {"theta": snapshot.identity, "pooling": pooling}
     columns = problem.candidates.compute("embeddings", decides, compute)
+    target, own = problem.target_tokens, batching.refitted
     # Kept, too: a start with other batches would round them otherwise.
     kept = problem.candidates.keep(
         "target embeddings",
-        {**decides, "target": hash_of(problem.target_tokens)},
-        lambda: {_COLUMN: embeddings(model, theta, problem.target_tokens, batching)},
+        {**decides, "target": hash_of(target)},
+        lambda: {_COLUMN: embeddings(model, theta, target, own)},
     )
     return Embedded(kept[_COLUMN].astype(np.float32), columns)
 

@@ -28,7 +28,7 @@ from ntkjax.selection.problem import Advance, Outline, Problem
 def target_gradient(problem: Problem) -> HostTree:
     """The mean of ∇ℓ over the target, at the end of the warm-up; it is kept."""
     f, theta = Loss(problem.model), problem.snapshot.theta
-    examples, batching = problem.target_tokens, problem.batching
+    examples, batching = problem.target_tokens, problem.batching.refitted
     return problem.candidates.keep(
         "target gradient",
         {"snapshot": problem.snapshot.identity, "target": hash_of(examples)},
@@ -74,7 +74,7 @@ def candidates_fisher(
     found = problem.candidates.keep(
         "fisher diagonal",
         {"snapshot": problem.snapshot.identity, "fisher": hash_of(drawn)},
-        lambda: fisher_diagonal(f, theta, drawn, problem.batching),
+        lambda: fisher_diagonal(f, theta, drawn, problem.batching.refitted),
     )
     return found, drawn
 

@@ -222,6 +222,7 @@ class SelectionResult:
         num_selected: Examples chosen.
         selected_tokens: Tokens of the chosen.
         pool_tokens: Tokens of the pool.
+        padding: Tokens that a pass over the pool computes beside them, as a share.
         sources: By the number of chosen examples, then by name.
         distributions: Of votes, scores and lengths.
         length_score_spearman: Rank correlation of tokens and score.
@@ -257,6 +258,7 @@ class SelectionResult:
     num_selected: int
     selected_tokens: int
     pool_tokens: int
+    padding: float
     sources: tuple[SourceCounts, ...]
     distributions: Distributions
     length_score_spearman: float

@@ -22,7 +22,7 @@ class TrainingSettings:
         batch_size: Examples per optimizer step.
         micro_batch: Examples per backward pass at most; fewer need less memory. It
             divides the batch size, which is the default. Passes of long texts are cut
-            smaller without it: 512 tokens on CPUs, 4,096 on accelerators.
+            smaller without it: 512 tokens on CPUs, 2,048 on accelerators.
         learning_rate: Its highest value.
         schedule: After the warm-up: cosine, linear (both down to 0) or constant.
         warmup_share: Share of the steps in which the learning rate rises.

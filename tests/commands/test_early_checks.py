@@ -62,7 +62,7 @@ WRONG = {
     "kernel": ("other", "spectral_0", "deflated_4", "centered_summed"),
     "pooling": UNKNOWN,
     "embedding": UNKNOWN,
-    "batch-size": NO_COUNT,
+    "tokens-per-batch": NO_COUNT,
     "rows-per-shard": NO_COUNT,
     "max-new-tokens": NO_COUNT,
     "save-every": NO_COUNT,

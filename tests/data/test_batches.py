@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from ntkjax.data.batches import (
     bucket_edges,
     bucketed,
     make_batch,
+    padded_lengths,
     pooling_weights,
 )
 from ntkjax.data.tokenizing import TokenizedExample
@@ -97,7 +100,9 @@ def test_batches_hold_sums_when_lengths_are_not_normalized():
     examples = [_example(3, 2), _example(1)]
     batch = make_batch(examples, "response", length_normalize=False)
     assert batch.weights.tolist() == [[0, 1, 1], [1, 0, 0]]
-    ((_, batch),) = bucketed(examples, 2, "response", 16, length_normalize=False)
+    ((_, batch),) = bucketed(
+        examples, (16,), lambda length: 2, "response", length_normalize=False
+    )
     assert batch.weights[:, :3].tolist() == [[0, 1, 1], [1, 0, 0]]
 
 
@@ -130,11 +135,18 @@ def test_bucket_edges(max_length):
     assert len(edges) <= 2 + np.log(max(max_length, 16) / 16) / np.log(1.4)
 
 
-def _lengths_and_rows(lengths, batch_size, max_length):
+PADDED = (16, 24, 32)
+
+
+def _batches(lengths, rows_at, padded=PADDED):
+    """Padded length and rows of each batch, whose rows are checked."""
+    if isinstance(rows_at, int):
+        size = rows_at
+        rows_at = lambda length: size
     examples = [_example(n, start=100 * i) for i, n in enumerate(lengths)]
     result = []
-    for rows, batch in bucketed(examples, batch_size, "all", max_length):
-        assert batch.tokens.shape[0] == len(rows) == batch_size
+    for rows, batch in bucketed(examples, padded, rows_at, "all"):
+        assert len(batch.tokens) == len(rows) == rows_at(batch.tokens.shape[1])
         first = rows[0]
         for row, tokens in zip(rows, np.asarray(batch.tokens), strict=True):
             source = examples[first if row < 0 else row]
@@ -143,48 +155,80 @@ def _lengths_and_rows(lengths, batch_size, max_length):
     return result
 
 
-def test_full_buckets_keep_their_length():
-    assert bucket_edges(32) == (16, 24, 32)
-    batches = _lengths_and_rows([5, 30, 16, 17, 24, 32], 2, 32)
+def test_full_batches_keep_their_length():
+    batches = _batches([5, 30, 16, 17, 24, 32], 2)
     assert batches == [(16, [0, 2]), (24, [3, 4]), (32, [1, 5])]
 
 
-def test_few_rows_join_the_next_longer_bucket():
-    assert _lengths_and_rows([5, 20, 20, 30], 3, 32) == [
-        (24, [0, 1, 2]),
-        (32, [3, -1, -1]),
-    ]
+def test_what_fills_no_batch_joins_the_next_longer_one():
+    found = _batches([3] * 5 + [20, 30, 30], 2)
+    assert found == [(16, [0, 1]), (16, [2, 3]), (24, [4, 5]), (32, [6, 7])]
+    assert _batches([5, 20, 20, 30], 3) == [(24, [0, 1, 2]), (32, [3, -1, -1])]
+
+
+def test_longer_batches_have_fewer_rows():
+    found = _batches([3, 3, 3, 30, 30], lambda length: 64 // length)
+    assert found == [(32, [0, 1]), (32, [2, 3]), (32, [4, -1])]
+    found = _batches([3, 3, 3, 3, 3, 30], lambda length: 64 // length)
+    assert found == [(16, [0, 1, 2, 3]), (32, [4, 5])]
 
 
 def test_few_rows_are_not_padded_beyond_what_any_row_needs():
-    assert _lengths_and_rows([20, 3], 8, 512) == [(24, [1, 0] + [-1] * 6)]
+    assert _batches([20, 3], 8, (16, 24, 512)) == [(24, [1, 0] + [-1] * 6)]
 
 
-def test_the_last_batch_of_a_bucket_is_filled():
-    assert _lengths_and_rows([3] * 5, 2, 32) == [
-        (16, [0, 1]),
-        (16, [2, 3]),
-        (16, [4, -1]),
-    ]
+def test_the_last_batch_is_filled():
+    assert _batches([3] * 5, 2) == [(16, [0, 1]), (16, [2, 3]), (16, [4, -1])]
 
 
 def test_no_rows_make_no_batches():
-    assert _lengths_and_rows([], 4, 32) == []
+    assert _batches([], 4) == []
 
 
 def test_rows_beyond_the_limit_are_refused():
     with pytest.raises(ValueError, match=r"40 tokens does not fit into length=32"):
-        _lengths_and_rows([3, 40], 1, 32)
+        _batches([3, 40], 1)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
-def test_every_row_comes_once_and_in_few_shapes(batch_size):
-    lengths = np.random.default_rng(0).integers(1, 257, size=200).tolist()
-    batches = _lengths_and_rows(lengths, batch_size, 256)
-    rows = [row for _, rows in batches for row in rows if row >= 0]
-    assert sorted(rows) == list(range(200))
-    assert {length for length, _ in batches} <= set(bucket_edges(256))
-    by_length = {}
-    for length, real in batches:
-        by_length[length] = by_length.get(length, 0) + sum(row >= 0 for row in real)
-    assert all(n >= batch_size for length, n in by_length.items() if length < 256)
+@pytest.mark.parametrize("tokens", [1, 200, 4000])
+def test_every_row_comes_once_and_little_is_computed_for_nothing(tokens):
+    lengths = np.random.default_rng(0).integers(1, 257, size=200)
+    padded = padded_lengths(lengths, 256, 100)
+    rows_at = lambda length: max(1, tokens // length)
+    batches = _batches(lengths.tolist(), rows_at, padded)
+    rows = [row for _, rows in batches for row in rows]
+    assert sorted(row for row in rows if row >= 0) == list(range(200))
+    assert {length for length, _ in batches} <= set(padded)
+    assert all(row >= 0 for _, rows in batches[:-1] for row in rows)
+
+
+def slow_padded_lengths(lengths, max_length, program_tokens):
+    """The cheapest of all sets of lengths."""
+    found = []
+    ends = sorted({min(8 * -(-max(n, 16) // 8), max_length) for n in lengths})
+    for number in range(1, len(ends) + 1):
+        for chosen in itertools.combinations(ends, number):
+            if chosen[-1] == ends[-1]:
+                cost = sum(min(e for e in chosen if e >= n) for n in lengths)
+                found.append((cost + number * program_tokens, chosen))
+    return min(found)
+
+
+@pytest.mark.parametrize("program_tokens", [0, 30, 100, 1000, 10**6])
+@pytest.mark.parametrize("max_length", [90, 96])
+def test_padded_lengths_cost_least(program_tokens, max_length):
+    lengths = np.random.default_rng(1).integers(1, max_length + 1, size=60)
+    found = padded_lengths(lengths, max_length, program_tokens)
+    least, _ = slow_padded_lengths(lengths, max_length, program_tokens)
+    padded = [min(length for length in found if length >= n) for n in lengths]
+    assert sum(padded) + len(set(padded)) * program_tokens == least
+    assert found[-1] == max_length
+    assert all(length % 8 == 0 for length in found[:-1])
+
+
+def test_padded_lengths_of_little():
+    assert padded_lengths(np.zeros(0, int), 64, 10) == (64,)
+    assert padded_lengths(np.array([3]), 8, 10) == (8,)
+    assert padded_lengths(np.array([3, 90]), 64, 10) == (16, 64)
+    assert padded_lengths(np.array([3, 90]), 64, 50) == (64,)
+    assert padded_lengths(np.array([3, 90]), 64, 50, copies=2.0) == (16, 64)

@@ -12,8 +12,8 @@ from ntkjax.devices.side_by_side import backward_rows
         (32, 512, "cpu", 1),
         (32, 2048, "cpu", 1),
         (2, 16, "cpu", 2),
-        (32, 128, "gpu", 32),
-        (32, 512, "tpu", 8),
+        (32, 128, "gpu", 16),
+        (32, 512, "tpu", 4),
         (5, 0, "cpu", 5),
         (16, 128, None, 4),  # the tests' devices are CPUs
     ],

@@ -33,7 +33,7 @@ def draw_prompts(number=7):
     return [prompt_of(rng.integers(0, 40, length), f"p{length}") for length in lengths]
 
 
-def run(model, theta, prompts, *, devices=2, batch_size=4, limit=30, stops=(), **to):
+def run(model, theta, prompts, *, devices=2, tokens=8, limit=30, stops=(), **to):
     found = generate(
         model,
         theta,
@@ -43,7 +43,7 @@ def run(model, theta, prompts, *, devices=2, batch_size=4, limit=30, stops=(), *
         stop_ids=stops,
         vocab_size=to.get("vocab_size", 40),
         mesh=data_mesh(devices),
-        batch_size=batch_size,
+        tokens_per_batch=tokens,
     )
     return [tokens.tolist() for tokens in found]
 
@@ -106,7 +106,7 @@ def test_one_new_token(slow):
 
 
 @pytest.mark.parametrize(
-    "change", [{"devices": 1}, {"batch_size": 1}, {"batch_size": 50}], ids=str
+    "change", [{"devices": 1}, {"tokens": 1}, {"tokens": None}], ids=str
 )
 def test_devices_and_batches_change_nothing(slow, change):
     model, theta, expected = slow

@@ -20,7 +20,7 @@ EXAMPLES = random_examples(11, longest=30)
 
 
 def batching(num_devices=2, **changes):
-    fields = {"pooling": "all", "batch_size": 4, "max_length": 30}
+    fields = {"pooling": "all", "tokens_per_batch": 60, "max_length": 30}
     return Batching(mesh=data_mesh(num_devices), **(fields | changes))
 
 
@@ -43,7 +43,12 @@ def test_equals_one_example_at_a_time(pooling):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_devices", "changes"),
-    [(1, {}), (2, {"batch_size": 1}), (1, {"batch_size": 7}), (2, {"max_length": 48})],
+    [
+        (1, {}),
+        (2, {"tokens_per_batch": 1}),
+        (1, {"tokens_per_batch": 120}),
+        (2, {"max_length": 48}),
+    ],
 )
 def test_do_not_depend_on_batches_padding_order_or_devices(num_devices, changes):
     expected = embeddings(MODEL, THETA, EXAMPLES, batching())

@@ -29,7 +29,7 @@ def gradients():
 
 
 def batching(num_devices=2, **changes):
-    fields = {"pooling": "all", "batch_size": 4, "max_length": LONGEST}
+    fields = {"pooling": "all", "tokens_per_batch": 60, "max_length": LONGEST}
     return Batching(mesh=data_mesh(num_devices), **(fields | changes))
 
 
@@ -64,8 +64,8 @@ def test_the_transform_comes_before_the_sketch(gradients):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"batch_size": 1, "num_devices": 1},
-        {"batch_size": 9, "max_length": LONGEST + 3},
+        {"tokens_per_batch": 1, "num_devices": 1},
+        {"tokens_per_batch": 200, "max_length": LONGEST + 3},
         {"pooling": "last", "length_normalize": False},
     ],
 )

@@ -27,7 +27,7 @@ LOSS = Loss(MODEL)
 
 
 def batching(num_devices=2, **changes):
-    fields = {"pooling": "all", "batch_size": 4, "max_length": LONGEST}
+    fields = {"pooling": "all", "tokens_per_batch": 60, "max_length": LONGEST}
     return Batching(mesh=data_mesh(num_devices), **(fields | changes))
 
 
@@ -73,7 +73,7 @@ def test_several_outputs():
 @pytest.mark.parametrize("sums", [gradient_sums, squared_gradient_sums])
 def test_do_not_depend_on_batches_padding_order_or_devices(sums):
     expected = flat(sums(LOSS, THETA, EXAMPLES, batching()))
-    how = batching(1, batch_size=3, max_length=17, pooling="last")
+    how = batching(1, tokens_per_batch=50, max_length=17, pooling="last")
     assert normwise(flat(sums(LOSS, THETA, EXAMPLES[::-1], how)), expected) < 1e-5
 
 
@@ -94,7 +94,7 @@ def test_an_overflow_of_the_sum_alone_says_so():
     factor = 3e38 / np.abs(flat(THETA)).max()
     f = Linear(to_float32({name: leaf * factor for name, leaf in THETA.items()}))
     with pytest.raises(InputError, match=r"sum of the gradients .* is infinite"):
-        gradient_sums(f, THETA, EXAMPLES[:2], batching())
+        gradient_sums(f, THETA, EXAMPLES[:2], batching(1))
 
 
 @jax.tree_util.register_dataclass

@@ -28,7 +28,7 @@ POOL = random_examples(9, seed=4, longest=14)
 
 
 def batching(num_devices=2, **changes):
-    fields = {"pooling": "all", "batch_size": 4, "max_length": 14}
+    fields = {"pooling": "all", "tokens_per_batch": 60, "max_length": 14}
     return Batching(mesh=data_mesh(num_devices), **(fields | changes))
 
 
@@ -117,7 +117,7 @@ def test_probe_blocks_are_even_and_whole():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_devices", "changes"),
-    [(1, {"batch_size": 7, "max_length": 17}), (2, {"batch_size": 1})],
+    [(1, {"tokens_per_batch": 120, "max_length": 17}), (2, {"tokens_per_batch": 1})],
 )
 def test_do_not_depend_on_batches_padding_order_or_devices(num_devices, changes):
     kernel = kernel_named("spectral_6")

@@ -6,7 +6,7 @@ import pytest
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
 from ntkjax.passes import likelihood as module
-from ntkjax.passes.likelihood import likelihoods, rows_per_batch
+from ntkjax.passes.likelihood import likelihoods
 from tests.compilations import compilations
 from tests.evaluation.problem import slow_nll
 from tests.oracles import to_float64
@@ -18,10 +18,10 @@ MODEL, THETA = random_model(CONFIG)
 TEXTS = random_examples(11, longest=22)
 
 
-def run(texts=TEXTS, model=MODEL, theta=THETA, *, devices=2, batch_size=4, limit=24):
+def run(texts=TEXTS, model=MODEL, theta=THETA, *, devices=2, tokens=60, limit=24):
     mesh = data_mesh(devices)
     return likelihoods(
-        model, theta, texts, max_length=limit, mesh=mesh, batch_size=batch_size
+        model, theta, texts, max_length=limit, mesh=mesh, tokens_per_batch=tokens
     )
 
 
@@ -51,8 +51,8 @@ def test_a_first_token_is_never_predicted():
     "change",
     [
         {"devices": 1},
-        {"batch_size": 1},
-        {"batch_size": 1000},
+        {"tokens": 1},
+        {"tokens": 9999},
         {"limit": 48},
     ],
     ids=str,
@@ -105,8 +105,3 @@ def test_a_bad_text_is_named_and_no_other():
     model = type(MODEL)(MODEL.config, MODEL.lora, MODEL.graphdef, frozen)
     with pytest.raises(InputError, match=rf"of example '({'|'.join(bad)})' is"):
         run(model=model)
-
-
-def test_rows_per_batch():
-    sizes = [rows_per_batch(*pair, data_mesh(2)) for pair in ((32, 9), (3, 9), (8, 0))]
-    assert sizes == [10, 4, 2]

@@ -32,7 +32,7 @@ CLOSE = 1e-5
 
 
 def batching(num_devices=2, **changes):
-    fields = {"pooling": "all", "batch_size": 4, "max_length": LONGEST}
+    fields = {"pooling": "all", "tokens_per_batch": 60, "max_length": LONGEST}
     return Batching(mesh=data_mesh(num_devices), **(fields | changes))
 
 
@@ -114,7 +114,7 @@ ALL = {
 @pytest.mark.parametrize("name", ALL)
 def test_do_not_depend_on_batches_padding_order_or_devices(name):
     expected = ALL[name](EXAMPLES, batching())
-    how = batching(1, batch_size=3, max_length=17, pooling="last")
+    how = batching(1, tokens_per_batch=50, max_length=17, pooling="last")
     order = np.random.default_rng(0).permutation(len(EXAMPLES))
     found = ALL[name]([EXAMPLES[i] for i in order], how)
     assert normwise(found, expected[order]) < CLOSE

@@ -20,16 +20,16 @@ def total(fixed, batch):
     return jnp.stack([sums, fixed * sums], axis=1)
 
 
-def batching(batch_size=4, num_devices=2, **changes):
+def batching(tokens=64, num_devices=2, **changes):
     fields = {"pooling": "all", "max_length": 30, "mesh": data_mesh(num_devices)}
-    return Batching(batch_size=batch_size, **(fields | changes))
+    return Batching(tokens_per_batch=tokens, **(fields | changes))
 
 
 @pytest.mark.parametrize("num_devices", [1, 2])
-@pytest.mark.parametrize("batch_size", [1, 5, 64])
+@pytest.mark.parametrize("tokens", [1, 100, None])
 @pytest.mark.parametrize("length_normalize", [True, False])
-def test_results_come_back_in_order(num_devices, batch_size, length_normalize):
-    how = batching(batch_size, num_devices, length_normalize=length_normalize)
+def test_results_come_back_in_order(num_devices, tokens, length_normalize):
+    how = batching(tokens, num_devices, length_normalize=length_normalize)
     found = run_pass(total, jnp.float32(3), EXAMPLES, how, what="total")
     pool = np.mean if length_normalize else np.sum
     sums = np.array([pool(example.tokens) for example in EXAMPLES])
@@ -38,10 +38,33 @@ def test_results_come_back_in_order(num_devices, batch_size, length_normalize):
 
 def test_batches_are_a_multiple_of_the_devices_and_hold_every_row_once():
     places = []
-    for rows, batch in batching(5, 2).batches(EXAMPLES):
-        assert len(rows) == len(batch.tokens) == 6
+    for rows, batch in batching(100, 2).batches(EXAMPLES):
+        assert len(rows) == len(batch.tokens) == 6  # 2 · 3 · 30 tokens
         places += rows[rows >= 0].tolist()
     assert sorted(places) == list(range(23))
+
+
+def test_a_batch_holds_the_tokens_that_are_asked_for_and_one_example_at_least():
+    how = batching(100, 2)
+    assert [how.rows_at(length) for length in (16, 30, 100, 101)] == [12, 6, 2, 2]
+    assert batching(None, 1).rows_at(16) == 32  # 512 tokens on a CPU
+    assert how.fitted(np.array([30]), 5).rows_at(16) == 6  # no more than there are
+
+
+def test_padding_is_what_the_batches_hold_beside_the_examples():
+    lengths = np.array([len(example.tokens) for example in EXAMPLES])
+    how = batching(100).fitted(lengths, 23)
+    shards = [EXAMPLES[:10], EXAMPLES[10:20], EXAMPLES[20:]]
+    sizes = [batch.tokens.size for shard in shards for _, batch in how.batches(shard)]
+    assert how.padding(lengths, 10) == sum(sizes) / lengths.sum() - 1 > 0
+    assert batching(1, 1).fitted(np.full(9, 30), 9).padding(np.full(9, 30), 4) == 0
+
+
+def test_lengths_of_a_sample_stand_for_many():
+    lengths = np.repeat([16, 32], 8)
+    how = batching(max_length=64)
+    assert how.fitted(lengths, 16).padded == (32, 64)
+    assert how.fitted(lengths, 400).padded == (16, 32, 64)  # 200 · 16 tokens less
 
 
 def test_progress_counts_examples_and_not_copies():
@@ -54,8 +77,8 @@ def test_progress_counts_examples_and_not_copies():
 
 
 def test_programs_are_shared_between_passes():
-    how = batching(8)
-    again = batching(8, mesh=data_mesh(2))  # an equal mesh
+    how = batching(128)
+    again = batching(128, mesh=data_mesh(2))  # an equal mesh
 
     def a_pass(how, examples, number):
         fixed = jnp.float32(number)

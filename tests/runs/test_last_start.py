@@ -8,8 +8,8 @@ from ntkjax.runs.last_start import noted, say_last_start
 from ntkjax.store.run_directory import read_json
 
 
-RELIEF = {"warm-up": "training.micro_batch", "": "batch_size"}
-FREE = ("batch_size", "training.micro_batch")
+RELIEF = {"warm-up": "training.micro_batch", "": "tokens_per_batch"}
+FREE = ("tokens_per_batch", "training.micro_batch")
 
 DIE = """
 import os, pathlib, signal, sys, time
@@ -32,7 +32,7 @@ def test_a_killed_process_leaves_its_stage_and_memory(tmp_path, capfd):
     say_last_start(note, RELIEF, FREE)
     assert capfd.readouterr().err == (
         f"the last start ended without a word in scores, at a peak of {peak:,.0f} MiB;"
-        " if it ran out of memory, a smaller --batch-size needs less. Going on.\n"
+        " if it ran out of memory, a smaller --tokens-per-batch needs less. Going on.\n"
     )
 
 

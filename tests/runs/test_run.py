@@ -17,7 +17,7 @@ from ntkjax.store.run_directory import read_json, read_settings
 from ntkjax.store.run_lock import locked
 
 
-RELIEF = {"": "batch_size"}
+RELIEF = {"": "tokens_per_batch"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +124,9 @@ def test_other_settings_or_inputs_are_refused(tmp_path, files):
 
 
 def test_what_only_rounds_may_change(tmp_path, files):
-    values = {"batch_size": 8, "training": {"micro_batch": 2, "steps": 3}}
+    values = {"tokens_per_batch": 8, "training": {"micro_batch": 2, "steps": 3}}
     compute(the_run(tmp_path, files, **values))
-    other = {"batch_size": 4, "training": {"micro_batch": None, "steps": 3}}
+    other = {"tokens_per_batch": 4, "training": {"micro_batch": None, "steps": 3}}
     assert the_run(tmp_path, files, **other).finished() == FOUND
     settings = read_settings(tmp_path / "run")
     assert settings == {"a": 1, **values}  # as it was started first

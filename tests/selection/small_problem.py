@@ -134,7 +134,7 @@ def small_problem(
         target_tokens=tuple(target),
         groups=groups,
         candidates=MemoryCandidates(pool, [_text(example) for example in pool]),
-        batching=Batching("all", 4, LONGEST, data_mesh()),
+        batching=Batching("all", 4 * LONGEST, LONGEST, data_mesh()),
         vocab_size=MODEL.config.vocab_size,
         options=options or MethodOptions(),
         seed=seed,

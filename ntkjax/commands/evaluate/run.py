@@ -65,14 +65,14 @@ def run_evaluate(settings: EvaluateSettings) -> Outcome[EvaluationResult]:
     )
     ledger.book("load model")
     facts = model_facts(found, prepared.model)
-    with run.claimed(ledger, facts, relief={"": "batch_size"}):
+    with run.claimed(ledger, facts, relief={"": "tokens_per_batch"}):
         with progress("evaluate", num_texts(questions), "texts") as advance:
             evaluation = evaluate(
                 prepared.model,
                 prepared.theta,
                 questions,
                 mesh=prepared.mesh,
-                batch_size=settings.batch_size,
+                tokens_per_batch=settings.tokens_per_batch,
                 advance=advance,
             )
         ledger.book("evaluate")

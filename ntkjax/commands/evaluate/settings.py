@@ -32,7 +32,8 @@ class EvaluateSettings:
             (the tokenizer's own template), or auto: chat for records with messages.
         train_on: Which answers of a chat count as its response: the last, or all.
         template_date: What a chat template is told when it asks for today's date.
-        batch_size: Texts computed side by side.
+        tokens_per_batch: Tokens that each device computes side by side. Default: 512
+            on CPUs, 2,048 elsewhere.
         generate: Also generate an answer to each prompt, and compare it with the
             response.
         max_new_tokens: Longest generated answer in tokens.
@@ -51,7 +52,7 @@ class EvaluateSettings:
     template: str = "auto"
     train_on: str = "last"
     template_date: str = DEFAULT_TEMPLATE.date
-    batch_size: int = 32
+    tokens_per_batch: int | None = None
     generate: bool = False
     max_new_tokens: int = 32
     dtype: str = "float32"
@@ -63,7 +64,7 @@ _RULES = {
     **TEXT_RULES,
     "data": FILES,
     "num": COUNT,
-    "batch_size": COUNT,
+    "tokens_per_batch": COUNT,
     "max_new_tokens": COUNT,
     "dtype": one_of(DTYPES),
     "seed": SEED,

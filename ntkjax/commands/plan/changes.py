@@ -7,6 +7,7 @@ from ntkjax.commands.plan.costs.hardware import Hardware
 from ntkjax.commands.plan.mesh import possible_meshes
 from ntkjax.commands.plan.plan import Plan, make_plan
 from ntkjax.commands.plan.selection import Selection
+from ntkjax.devices.side_by_side import tokens_at_once
 
 
 _MOST_CHIPS = 16_384
@@ -60,11 +61,11 @@ def _candidates(
         yield "--dtype bfloat16", half, hardware
     for start, flag in ((selection, ""), (half, "--dtype bfloat16 ")):
         if start is not None:
-            for flags, smaller in _smaller_batches(start):
+            for flags, smaller in _smaller_batches(start, hardware):
                 yield flag + flags, smaller, hardware
     least = half or selection
     dtype = " --dtype bfloat16" if half is not None else ""
-    *_, (flags, smallest) = [("", least), *_smaller_batches(least)]
+    *_, (flags, smallest) = [("", least), *_smaller_batches(least, hardware)]
     number = 2 * hardware.num_chips
     while number <= _MOST_CHIPS and hardware.chip.name != "cpu":
         more = hardware.resized(number)
@@ -82,19 +83,22 @@ def _in_bfloat16(selection: Selection) -> Selection | None:
     return replace(_with(selection, dtype="bfloat16"), cost=cost)
 
 
-def _smaller_batches(selection: Selection) -> Iterator[tuple[str, Selection]]:
+def _smaller_batches(
+    selection: Selection, hardware: Hardware
+) -> Iterator[tuple[str, Selection]]:
     """Half the batch of candidates and of the warm-up's backward pass, and so on."""
     training = selection.settings.training
-    batch, micro = selection.settings.batch_size, training.batch_size
-    micro = training.micro_batch or micro
-    while batch > 1 or (micro > 1 and micro % 2 == 0):
-        batch = max(1, batch // 2)
+    micro = training.micro_batch or training.batch_size
+    least = selection.workload.pool.longest  # one example
+    tokens = selection.settings.tokens_per_batch or tokens_at_once(hardware.platform)
+    while tokens > least or (micro > 1 and micro % 2 == 0):
+        tokens = max(least, tokens // 2)
         micro = micro // 2 if micro % 2 == 0 else micro
         smaller = replace(training, micro_batch=micro)
-        flags = f"--batch-size {batch}"
+        flags = f"--tokens-per-batch {tokens}"
         if selection.warmup_seen:
             flags += f" --training.micro-batch {micro}"
-        yield flags, _with(selection, batch_size=batch, training=smaller)
+        yield flags, _with(selection, tokens_per_batch=tokens, training=smaller)
 
 
 def _with(selection: Selection, **changes) -> Selection:

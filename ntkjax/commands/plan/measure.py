@@ -55,9 +55,7 @@ _BATCHES = 2
 def require_here(hardware: Hardware) -> None:
     """Raises `InputError` unless this machine has so many devices of that kind."""
     backend = jax.default_backend()
-    name = hardware.chip.name
-    kind = {"cpu": "cpu", "v": "tpu"}.get(name if name == "cpu" else name[0], "gpu")
-    if kind != backend:
+    if hardware.platform != backend:
         raise InputError(
             f"this machine computes on {backend}, but {setting('hardware')} is "
             f"{hardware.name}; measure where such devices are, or leave it out.",
@@ -115,9 +113,9 @@ def _rate(each: Pass, selection: Selection, model: LanguageModel, theta: Theta) 
     assert each.program is not None
     settings = selection.settings
     mesh = data_mesh()
-    batching = Batching("all", settings.batch_size, settings.max_length, mesh)
-    size = -(-batching.batch_size // mesh.size) * mesh.size
+    batching = Batching("all", settings.tokens_per_batch, settings.max_length, mesh)
     lengths = selection.workload.of(each.side)
+    size = batching.rows_at(lengths.commonest)
     examples = _examples(_BATCHES * size, lengths.commonest, model)
     run = _RUNNERS[each.program]
     model, theta = replicate((model, theta), mesh)

@@ -39,17 +39,16 @@ def memory_of(
     """Every program once, at its longest batch; the largest first."""
     cost = selection.cost
     asked: list[tuple[str, str, Batched]] = []
-    is_cpu = layout.hardware.chip.name == "cpu"
-    platform = "cpu" if is_cpu else "an accelerator"
-    batch = Batched(cost, 1, 1, 1, layout.model, platform)
+    batch = Batched(cost, 1, 1, 1, layout.model, layout.hardware.platform)
     if selection.warmup_seen:
         rows = layout.rows(selection.micro_batch)
         tokens = selection.training_lengths.longest
         asked.append(("warm-up", STEP, replace(batch, rows=rows, tokens=tokens)))
     for each in passes:
         if each.program is not None:
-            rows = layout.rows(selection.settings.batch_size)
             tokens = selection.workload.of(each.side).longest
+            tokens_at_once = selection.settings.tokens_per_batch
+            rows = layout.rows_at(tokens, tokens_at_once, each.examples)
             own = replace(batch, rows=rows, tokens=tokens, outputs=each.outputs)
             asked.append((each.stage, each.program, own))
     held = cost.divided_weights(layout.model) * cost.bytes_each + theta_bytes(cost)

@@ -20,13 +20,12 @@ from ntkjax.commands.plan.plan import Plan, make_plan
 from ntkjax.commands.plan.selection import Selection
 from ntkjax.commands.plan.settings import PlanSettings, check_plan_settings
 from ntkjax.commands.plan.workload import (
-    SAMPLED,
     Workload,
     has_tokenizer,
     read_workload,
 )
 from ntkjax.commands.select.settings import with_defaults
-from ntkjax.data.pool import open_pool
+from ntkjax.data.pool import MOST_SAMPLED, open_pool
 from ntkjax.runs.model import resolve_lora
 from ntkjax.selection.methods.table import named_method
 from ntkjax.settings.template import template_options
@@ -126,7 +125,7 @@ def _measured_host(selection: Selection, folder: Path, host: Host) -> Host:
     pool = open_pool(settings.pool)
     row_seconds = (time.perf_counter() - started) / len(pool)
     encode = text_encoder(folder, settings.max_length, template_options(settings))
-    examples = pool.read(np.arange(min(SAMPLED, len(pool))))
+    examples = pool.read(np.arange(min(MOST_SAMPLED, len(pool))))
     encode(examples[:1])
     started = time.perf_counter()
     tokens = sum(len(example.tokens) for example in encode(examples))

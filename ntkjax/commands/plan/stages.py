@@ -81,14 +81,16 @@ class Clock:
         waits = self._host_seconds(each)
         if each.program is None:
             return _host_stage(each.stage, each.examples, waits)
-        settings = self.selection.settings
-        rows = self.layout.rows(settings.batch_size)
+        settings, layout = self.selection.settings, self.layout
+        tokens = settings.tokens_per_batch
+        rows_at = lambda length: layout.rows_at(length, tokens, each.examples)
         at_once = each.examples
         if each.is_shared:
             at_once = min(at_once, settings.rows_per_shard)
         lengths = self.selection.workload.of(each.side)
-        lengths = lengths.merged(at_once, rows * self.layout.groups_per_team)
-        return self._on_devices(each, lengths, rows, waits)
+        whole = lambda length: layout.groups_per_team * rows_at(length)
+        lengths = lengths.merged(at_once, whole)
+        return self._on_devices(each, lengths, rows_at(lengths.commonest), waits)
 
     def _on_devices(
         self, each: Pass, lengths: Lengths, rows: int, waits: float
@@ -99,7 +101,7 @@ class Clock:
         flops = mean_flops(program, cost, lengths, each.outputs)
         row = Stage(each.stage, each.program, examples, flops, "measured", 0.0)
         if each.program in self.rates:
-            batches = examples / (rows * self.layout.groups_per_team)
+            batches = max(1.0, examples / (rows * self.layout.groups_per_team))
             seconds = waits + self._at_rate(row, lengths, each.outputs, batches)
             return replace(row, seconds=seconds)
         found = device_time(

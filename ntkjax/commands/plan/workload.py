@@ -1,6 +1,6 @@
 """How many examples a selection reads, and how long they are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,18 +8,15 @@ import numpy as np
 from jaxtyping import Int
 
 from ntkjax.checkpoints.text_encoder import text_encoder
+from ntkjax.commands.plan.costs.hardware import named_hardware
 from ntkjax.commands.plan.settings import PlanSettings
 from ntkjax.commands.select.settings import num_aim
-from ntkjax.data.batches import bucket_edges
+from ntkjax.data.batches import bucket_edges, padded_lengths
 from ntkjax.data.examples import Example, read_examples
-from ntkjax.data.pool import open_pool
+from ntkjax.data.pool import MOST_SAMPLED, open_pool, sampled_rows
+from ntkjax.devices.side_by_side import program_tokens
 from ntkjax.errors import InputError
-from ntkjax.math.seeds import stream
 from ntkjax.settings.template import template_options
-
-
-SAMPLED = 512
-"""So many examples of each side are tokenized for their lengths."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +26,12 @@ class Lengths:
     Attributes:
         shares: Padded lengths, ascending, and the share of examples of each.
         mean: Tokens of an example on average, without padding.
+        steps: As `shares`, as steps of a training are padded; the same if it is empty.
     """
 
     shares: tuple[tuple[int, float], ...]
     mean: float
+    steps: tuple[tuple[int, float], ...] = ()
 
     @property
     def longest(self) -> int:
@@ -44,12 +43,17 @@ class Lengths:
         """The padded length of most tokens."""
         return max(self.shares, key=lambda pair: pair[0] * pair[1])[0]
 
-    def merged(self, count: int, batch_size: int) -> "Lengths":
-        """As `count` examples are padded in batches: few ones join longer ones."""
+    def merged(self, count: int, rows_at: Callable[[int], int]) -> "Lengths":
+        """As `count` examples are padded in batches: few ones join longer ones.
+
+        Args:
+            count: Examples.
+            rows_at: Examples of a batch of that padded length.
+        """
         shares, waiting = [], 0.0
         for edge, share in self.shares:
             waiting += share
-            if waiting * count >= batch_size or edge == self.longest:
+            if waiting * count >= rows_at(edge) or edge == self.longest:
                 shares.append((edge, waiting))
                 waiting = 0.0
         return Lengths(tuple(shares), self.mean)
@@ -57,7 +61,7 @@ class Lengths:
     def of_longest(self, count: int) -> "Lengths":
         """The longest of `count` examples: how a step of training is padded."""
         shares, below, total = [], 0.0, 0.0
-        for edge, share in self.shares:
+        for edge, share in self.steps or self.shares:
             total = min(1.0, total + share)
             shares.append((edge, total**count - below**count))
             below = total
@@ -98,7 +102,6 @@ def read_workload(settings: PlanSettings, folder: Path) -> Workload:
     Raises:
         InputError: If a file cannot be used, or has too few examples.
     """
-    rng = np.random.default_rng(stream(settings.seed, "plan"))
     pool_size, pool_sample = settings.num_pool or 0, []
     if settings.pool:
         pool = open_pool(settings.pool)
@@ -109,8 +112,7 @@ def read_workload(settings: PlanSettings, folder: Path) -> Workload:
                 field="budget",
                 value=settings.budget,
             )
-        drawn = rng.choice(pool_size, min(SAMPLED, pool_size), replace=False)
-        pool_sample = pool.read(np.sort(drawn))
+        pool_sample = pool.read(sampled_rows(pool_size))
     target_size, target_sample = settings.num_target or 0, []
     if settings.target:
         target = read_examples(settings.target)
@@ -121,29 +123,45 @@ def read_workload(settings: PlanSettings, folder: Path) -> Workload:
                 value=target_size,
             )
         target = target[: target_size or None]
-        target_size, target_sample = len(target), target[:SAMPLED]
+        target_size, target_sample = len(target), target[:MOST_SAMPLED]
     aim_size, aim_sample = num_aim(settings, target_size), target_sample
     if settings.validation:
         aim = read_examples(settings.validation)
-        aim_size, aim_sample = len(aim), aim[:SAMPLED]
-    lengths = [
-        lengths_of(_tokens(settings, folder, sample), settings.max_length)
+        aim_size, aim_sample = len(aim), aim[:MOST_SAMPLED]
+    hardware, limit = named_hardware(settings.hardware), settings.max_length
+    program = program_tokens(hardware.num_chips, hardware.platform)
+    parts = [
+        _tokens(settings, folder, sample)
         for sample in (pool_sample, target_sample, aim_sample)
     ]
-    return Workload(pool_size, target_size, aim_size, *lengths)
+    sizes = pool_size, target_size, aim_size
+    lengths = []
+    for size, part in zip(sizes, parts, strict=True):
+        padded = padded_lengths(part, limit, program, size / len(part))
+        lengths.append(lengths_of(part, padded, limit))
+    return Workload(*sizes, *lengths)
 
 
-def lengths_of(tokens: Int[np.ndarray, " n"], max_length: int) -> Lengths:
-    """The padded lengths of examples of so many tokens.
+def lengths_of(
+    tokens: Int[np.ndarray, " n"], padded: tuple[int, ...], max_length: int
+) -> Lengths:
+    """Examples of so many tokens, as passes with these padded lengths have them.
 
-    >>> lengths_of(np.array([100, 250]), 256).shares
-    ((112, 0.5), (256, 0.5))
+    >>> lengths_of(np.array([100, 250]), (104, 256), 256).shares
+    ((104, 0.5), (256, 0.5))
     """
-    edges = np.array(bucket_edges(max_length))
-    padded = edges[np.searchsorted(edges, tokens)]
+    shares = _shares(tokens, padded)
+    return Lengths(
+        shares, float(np.mean(tokens)), _shares(tokens, bucket_edges(max_length))
+    )
+
+
+def _shares(
+    tokens: Int[np.ndarray, " n"], edges: tuple[int, ...]
+) -> tuple[tuple[int, float], ...]:
+    padded = np.array(edges)[np.searchsorted(edges, tokens)]
     values, counts = np.unique(padded, return_counts=True)
-    shares = zip(values.tolist(), (counts / len(tokens)).tolist(), strict=True)
-    return Lengths(tuple(shares), float(np.mean(tokens)))
+    return tuple(zip(values.tolist(), (counts / len(tokens)).tolist(), strict=True))
 
 
 def has_tokenizer(folder: Path) -> bool:

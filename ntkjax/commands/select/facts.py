@@ -14,6 +14,7 @@ from ntkjax.commands.select.result import (
 )
 from ntkjax.commands.select.settings import SelectSettings
 from ntkjax.math.ranking import spearman
+from ntkjax.passes.run_pass import Batching
 from ntkjax.runs import environment
 from ntkjax.selection.agreement import Agreement, agreement
 from ntkjax.selection.methods.table import named_method
@@ -28,6 +29,7 @@ def run_facts(
     scored: Scored,
     history: list[dict],
     candidates: PoolCandidates,
+    batching: Batching,
 ) -> SelectionResult:
     """The result without stages.
 
@@ -38,6 +40,7 @@ def run_facts(
         scored: What the method said.
         history: Losses of the warm-up.
         candidates: The whole pool.
+        batching: Of the passes.
     """
     method = named_method(settings.method)
     is_voted = found.votes is not None
@@ -68,6 +71,7 @@ def run_facts(
         num_selected=len(found.selected),
         selected_tokens=int(found.tokens[found.selected].sum()),
         pool_tokens=int(found.tokens.sum(dtype=np.int64)),
+        padding=batching.padding(found.tokens, settings.rows_per_shard),
         sources=sources_of(inputs.pool, found),
         distributions=distributions_of(found, settings.seed),
         length_score_spearman=spearman(lengths, found.scores),

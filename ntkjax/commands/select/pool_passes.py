@@ -16,8 +16,9 @@ from jaxtyping import Bool, Int32, Int64
 
 from ntkjax.checkpoints.checkpoint import read_tensors
 from ntkjax.checkpoints.text_encoder import TextEncoder
+from ntkjax.data.batches import lengths_of
 from ntkjax.data.examples import Example
-from ntkjax.data.pool import Pool
+from ntkjax.data.pool import Pool, sampled_rows
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError
@@ -158,6 +159,14 @@ class PoolCandidates:
 
     def lengths(self) -> Int32[np.ndarray, " k"]:
         return self._measured()[0]
+
+    def sampled_lengths(self) -> Int64[np.ndarray, " n"]:
+        """Tokens of some of them, always the same ones, kept once they were read."""
+
+        def read() -> dict[str, np.ndarray]:
+            return {"tokens": lengths_of(self.read(sampled_rows(len(self))))}
+
+        return self.keep("sampled lengths", {}, read)["tokens"].astype(np.int64)
 
     def was_cut(self) -> Bool[np.ndarray, " k"]:
         """Whether each was longer than the limit."""

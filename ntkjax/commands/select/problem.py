@@ -43,11 +43,11 @@ def problem_of(
     """The problem of choosing from these candidates."""
     batching = Batching(
         settings.pooling,
-        settings.batch_size,
+        settings.tokens_per_batch,
         settings.max_length,
         prepared.mesh,
         settings.length_normalize,
-    )
+    ).fitted(candidates.sampled_lengths(), len(candidates))
     groups = tuple(e.group for e in inputs.aim if e.group is not None)
     if len(groups) < len(inputs.aim):  # then they count for nothing
         groups = ()

@@ -51,7 +51,7 @@ from ntkjax.store.run_path import absolute
 from ntkjax.store.shards import NO_PART, parse_part
 
 
-RELIEF = {WARM_UP: "training.micro_batch", "": "batch_size"}
+RELIEF = {WARM_UP: "training.micro_batch", "": "tokens_per_batch"}
 """Stage ↦ the setting that lowers its memory."""
 
 
@@ -107,7 +107,8 @@ def run_select(
             outputs = _publish(settings, prepared, snapshots[-1], found_model)
             files = run.inputs[MODEL]
             outputs += _write(settings, prepared, inputs, found, scored, files)
-            result = run_facts(settings, inputs, found, scored, history, candidates)
+            how = (candidates, problem.batching)
+            result = run_facts(settings, inputs, found, scored, history, *how)
             ledger.book("report")
             costs = tuple(StageCost(**cost) for cost in ledger.stages())
             result = replace(result, stages=costs)
@@ -228,7 +229,7 @@ def _stages(
         require_writable(folder, "stages")
     return Stages(
         *(folder, decides, settings.rows_per_shard, part, run, team),
-        notes={"batch_size": settings.batch_size},
+        notes={"tokens_per_batch": settings.tokens_per_batch},
     )
 
 

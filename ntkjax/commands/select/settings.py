@@ -99,7 +99,8 @@ class SelectSettings:
         dsir: Of the method dsir.
         dualsft: Of the method dualsft.
         mask: Of the method dualsft: the parameters that are worth training.
-        batch_size: Candidates computed side by side on all devices together.
+        tokens_per_batch: Tokens that each device computes side by side, or each group
+            of devices that share the weights. Default: 512 on CPUs, 2,048 elsewhere.
         rows_per_shard: Candidates per file of results: what a kill loses at most.
         stages: Folder for what long passes find. Runs that share it compute what they
             have in common once: other methods, other budgets. Default: in --out.
@@ -149,7 +150,7 @@ class SelectSettings:
     dsir: DsirOptions = field(default_factory=DsirOptions)
     dualsft: DualsftOptions = field(default_factory=DualsftOptions)
     mask: MaskOptions = field(default_factory=MaskOptions)
-    batch_size: int = 32
+    tokens_per_batch: int | None = None
     rows_per_shard: int = 1024
     stages: RunPathFlag | None = None
     shard: str | None = None
@@ -187,7 +188,7 @@ _RULES = {
     **TEXT_RULES,
     **dict.fromkeys(("budget", "budget_tokens", "num_target"), COUNT),
     **dict.fromkeys(("shortlist_size", "neighbors"), COUNT),
-    **dict.fromkeys(("batch_size", "rows_per_shard"), COUNT),
+    **dict.fromkeys(("tokens_per_batch", "rows_per_shard"), COUNT),
     **dict.fromkeys(("warmup_share", "validation_share"), SHARE),
     **dict.fromkeys(("embedding", "pooling"), one_of(POOLINGS)),
     "warmup": one_of(WARMUPS),

@@ -186,7 +186,7 @@ def _prior_gradient(
     problem: Problem, anchors: tuple[TokenizedExample, ...]
 ) -> dict[str, np.ndarray]:
     """v_prior by parameter, and the mean of ω beside it."""
-    options, batching = problem.options.dualsft, problem.batching
+    options, batching = problem.options.dualsft, problem.batching.refitted
     model, tau = problem.model, options.temperature
     confidence = Confidence(model, tau, options.confidence)
     weights = losses(confidence, problem.start, anchors, batching)

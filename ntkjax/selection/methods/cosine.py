@@ -64,7 +64,7 @@ def score(problem: Problem) -> Scored:
 def _direction(problem: Problem) -> HostTree:
     """ū of the target."""
     f, theta = Loss(problem.model), problem.snapshot.theta
-    target, batching = problem.target_tokens, problem.batching
+    target, batching = problem.target_tokens, problem.batching.refitted
     norms = gradient_norms(f, theta, target, batching)
     weights = _inverse(norms) / len(target)
     return loss_gradient_sum(f, theta, target, batching, weights)
@@ -82,7 +82,7 @@ def _features(
     f, theta = Loss(problem.model), problem.snapshot.theta
     sketch = seeded_sketch(problem, "features")
     examples = problem.candidates.read(positions)
-    found = gradient_sketches(f, theta, examples, problem.batching, sketch)
+    found = gradient_sketches(f, theta, examples, problem.batching.refitted, sketch)
     return unit_rows(found).astype(np.float32)
 
 

@@ -158,9 +158,8 @@ def _target(
 ) -> Float32[np.ndarray, "m k"]:
     """Unit sketches of the target's gradients, never transformed."""
     loss = Loss(problem.model)
-    found = gradient_sketches(
-        loss, snapshot.theta, problem.target_tokens, problem.batching, sketch
-    )
+    target, batching = problem.target_tokens, problem.batching.refitted
+    found = gradient_sketches(loss, snapshot.theta, target, batching, sketch)
     return unit_rows(found).astype(np.float32)
 
 

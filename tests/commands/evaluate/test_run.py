@@ -51,7 +51,7 @@ def run(world, out, **changes):
         "data": (world.root / "questions.jsonl",),
         "out": world.root / out,
         "max_length": 24,
-        "batch_size": 8,
+        "tokens_per_batch": 96,
     }
     return run_evaluate(EvaluateSettings(**(values | changes)))
 

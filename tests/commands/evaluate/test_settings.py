@@ -13,7 +13,7 @@ def settings(**changes) -> EvaluateSettings:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"batch_size": 0}, "batch_size 0: expected at least 1"),
+        ({"tokens_per_batch": 0}, "tokens_per_batch 0: expected at least 1"),
         ({"max_new_tokens": 0}, "max_new_tokens 0: expected at least 1"),
         (
             {"generate": True, "max_new_tokens": 256},

@@ -118,7 +118,7 @@ BAD = {
         ["--max-new-tokens 24", "1 to 23", "--max-length"],
     ),
     "beyond positions": (same, ["--max-length", 65], ["--max-length 65", "64"]),
-    "no batch": (same, ["--batch-size", 0], ["--batch-size 0"]),
+    "no batch": (same, ["--tokens-per-batch", 0], ["--tokens-per-batch 0"]),
     "bad dtype": (same, ["--dtype", "float64"], ["--dtype float64", "stored"]),
     "NaN weights": (nan_weights, [], ["safetensors", "model.norm.weight", "NaN"]),
     "no adapter": (same, ["--adapter", "absent"], ["--adapter absent"]),

@@ -20,9 +20,10 @@ def needs(**changes) -> float:
     return make_plan(selection, chips_with(1e12)).needs
 
 
-ALONE = {"mesh": "data=2,model=1", "warmup": "none", "batch_size": 1}
+ONE_ROW = {"warmup": "none", "tokens_per_batch": 16}
+ALONE = ONE_ROW | {"mesh": "data=2,model=1"}
 BOTH = {"mesh": "data=1,model=2"}
-LEAST = {"batch_size": 1, "training": TrainingSettings(micro_batch=1)}
+LEAST = {"tokens_per_batch": 16, "training": TrainingSettings(micro_batch=1)}
 
 
 @pytest.mark.parametrize(
@@ -30,12 +31,20 @@ LEAST = {"batch_size": 1, "training": TrainingSettings(micro_batch=1)}
     [
         (ALONE, ALONE | BOTH, "--mesh data=1,model=2"),
         (
-            BOTH | {"warmup": "none"},
-            BOTH | {"warmup": "none", "dtype": "bfloat16"},
+            BOTH | ONE_ROW,
+            BOTH | ONE_ROW | {"dtype": "bfloat16"},
             "--dtype bfloat16",
         ),
-        ({"dtype": "bfloat16"}, BOTH | {"dtype": "bfloat16"} | LEAST, "--batch-size 1"),
-        ({}, BOTH | {"dtype": "bfloat16"} | LEAST, "--dtype bfloat16 --batch-size 1"),
+        (
+            {"dtype": "bfloat16"},
+            BOTH | {"dtype": "bfloat16"} | LEAST,
+            "--tokens-per-batch 16",
+        ),
+        (
+            {},
+            BOTH | {"dtype": "bfloat16"} | LEAST,
+            "--dtype bfloat16 --tokens-per-batch 16",
+        ),
     ],
 )
 def test_the_smallest_change(given, enough, flags):
@@ -49,9 +58,9 @@ def test_the_smallest_change(given, enough, flags):
 
 
 def test_more_chips_spread_the_rows():
-    given = {"dtype": "bfloat16", "mesh": "data=2,model=1", "batch_size": 64}
+    given = {"dtype": "bfloat16", "mesh": "data=2,model=1", "tokens_per_batch": 1024}
     given |= {"warmup": "none", "method": "loss"}
-    chips = chips_with(needs(**given | {"batch_size": 1}) * 0.9)
+    chips = chips_with(needs(**given | {"tokens_per_batch": 16}) * 0.9)
     change = smallest_change(small_selection(**given), chips)
     assert change is not None
     assert "model=2" in change.flags or "--hardware v5e-4" in change.flags

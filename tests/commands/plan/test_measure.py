@@ -12,7 +12,7 @@ from ntkjax.training.settings import TrainingSettings
 from tests.commands.plan.problem import LORA, small_selection
 
 
-SMALL = {"batch_size": 4, "training": TrainingSettings(batch_size=2)}
+SMALL = {"tokens_per_batch": 64, "training": TrainingSettings(batch_size=2)}
 
 
 @pytest.mark.slow

@@ -24,12 +24,12 @@ def test_every_program_is_listed_once_the_largest_first():
 
 
 def test_the_total_is_the_sum_of_its_parts():
-    selection = small_selection(method="loss", batch_size=10)
+    selection = small_selection(method="loss", tokens_per_batch=90)
     (use,) = memory_of(selection, LAYOUT, passes_of(selection))
     cost = selection.cost
     held = 4 * cost.divided_weights(2) + 4 * cost.num_theta
     assert use.total == held + use.arguments + use.activations + use.logits
-    assert use.rows == 5  # a process drives four chips: two data groups
+    assert use.rows == 5  # 90 // 16
     batch = Batched(cost, 5, 16, model=2)
     program = PROGRAMS["loss"]
     assert use.activations + use.logits == program.temporary(batch)

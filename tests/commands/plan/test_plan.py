@@ -36,13 +36,13 @@ def chips_with(memory: float) -> Hardware:
 def test_more_devices_for_the_weights_need_less_of_each():
     # A data group of two has twice the rows, so that only part of it is saved.
     alone, shared = (
-        make_plan(small_selection(batch_size=1, warmup="none", mesh=mesh), V5E)
+        make_plan(small_selection(tokens_per_batch=64, warmup="none", mesh=mesh), V5E)
         for mesh in ("data=8", "data=4,model=2")
     )
     memory = (alone.needs + shared.needs) / 2
     assert shared.needs < memory
     for mesh, fits in (("data=8", False), ("data=4,model=2", True)):
-        few = small_selection(batch_size=1, warmup="none", mesh=mesh)
+        few = small_selection(tokens_per_batch=64, warmup="none", mesh=mesh)
         assert make_plan(few, chips_with(memory)).fits == fits
 
 

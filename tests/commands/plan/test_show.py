@@ -33,7 +33,7 @@ def test_a_pod_is_planned(capsys, tmp_path):
 
 
 def test_what_does_not_fit_is_said_with_what_would(capsys):
-    assert main([*LARGE, "--hardware", "v5e-16"]) == 0
+    assert main([*LARGE, "--hardware", "v5e-2"]) == 0
     out = capsys.readouterr().out
     assert "does not fit: needs" in out
     assert "smallest change that makes it fit: --" in out
@@ -93,7 +93,9 @@ def test_what_plan_says_of_a_small_device_is_what_select_does(tmp_path, capsys):
     memory = str(0.8 * size / 2**30)
 
     def run(command: str, mesh: str, *words: str) -> tuple[int, str, str]:
-        flags = flags_of(world, mesh=mesh, memory_per_device=memory, batch_size=2)
+        flags = flags_of(
+            world, mesh=mesh, memory_per_device=memory, tokens_per_batch=32
+        )
         code = main([command, *flags, *words])
         return code, *capsys.readouterr()
 

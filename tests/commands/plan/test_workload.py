@@ -15,22 +15,26 @@ from tests.commands.world import build_world
 
 
 def test_lengths_are_padded_as_batches_are():
-    found = lengths_of(np.array([100, 250, 250, 256]), 256)
-    assert found.shares == ((112, 0.25), (256, 0.75))
+    found = lengths_of(np.array([100, 250, 250, 256]), (104, 256), 256)
+    assert found.shares == ((104, 0.25), (256, 0.75))
+    assert found.steps == ((112, 0.25), (256, 0.75))
     assert (found.longest, found.mean) == (256, 214)
     assert found.commonest == 256
 
 
 def test_few_examples_join_longer_ones():
     lengths = Lengths(((16, 0.1), (32, 0.6), (64, 0.3)), 20.0)
-    assert lengths.merged(100, 10) == lengths
-    assert lengths.merged(50, 8).shares == ((32, 0.7), (64, 0.3))
-    assert lengths.merged(5, 8).shares == ((64, 1.0),)
+    assert lengths.merged(100, lambda length: 10) == lengths
+    assert lengths.merged(50, lambda length: 8).shares == ((32, 0.7), (64, 0.3))
+    assert lengths.merged(50, lambda length: 80 // length) == lengths
+    assert lengths.merged(5, lambda length: 8).shares == ((64, 1.0),)
 
 
 def test_a_step_is_as_long_as_its_longest():
-    found = Lengths(((16, 0.5), (32, 0.5)), 20.0).of_longest(3)
+    halves = ((16, 0.5), (32, 0.5))
+    found = Lengths(halves, 20.0).of_longest(3)
     assert found.shares == ((16, 0.125), (32, 0.875))
+    assert Lengths(((32, 1.0),), 20.0, halves).of_longest(3) == found
 
 
 def test_without_files_the_flags_count(tmp_path):
@@ -54,7 +58,7 @@ def test_files_are_counted_and_tokenized(tmp_path):
     assert (found.num_pool, found.num_target) == (30, 7)
     encode = text_encoder(world.model, 24)
     tokens = [len(e.tokens) for e in encode(read_examples((world.candidates,)))]
-    assert found.pool == lengths_of(np.array(tokens), 24)
+    assert found.pool == lengths_of(np.array(tokens), (24,), 24)
     (world.model / "tokenizer.json").unlink()
     assert read_workload(settings, world.model).pool.mean == 24
 
@@ -93,4 +97,4 @@ def test_select_reads_as_many(world, changes, warmup):
     assert planned.warmup_examples == len(inputs.warmup)
     if "validation" in changes:
         tokens = [len(example.tokens) for example in inputs.encode(inputs.aim)]
-        assert planned.workload.of("target") == lengths_of(np.array(tokens), 16)
+        assert planned.workload.of("target") == lengths_of(np.array(tokens), (16,), 16)

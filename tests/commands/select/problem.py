@@ -47,7 +47,7 @@ def fields_of(world: World, **changes) -> dict:
         "max_length": MAX_LENGTH,
         "warmup": "none",
         "adapter": world.root / "start",
-        "batch_size": 8,
+        "tokens_per_batch": 96,
         "rows_per_shard": 10,
     }
     return fields | changes

@@ -1,5 +1,8 @@
 """Facts of a run, made from parts; whole runs are in `test_select`."""
 
+import math
+
+import jax
 import numpy as np
 import pytest
 import scipy.stats
@@ -8,6 +11,8 @@ from ntkjax.commands.select.facts import run_facts
 from ntkjax.commands.select.inputs import read_inputs
 from ntkjax.commands.select.pool_passes import PoolCandidates, Stages
 from ntkjax.commands.select.result import Selection
+from ntkjax.devices.mesh import data_mesh
+from ntkjax.passes.run_pass import Batching
 from ntkjax.selection.problem import Scored
 from ntkjax.selection.result import SelectionResult
 from ntkjax.store.results import read_result, write_result
@@ -35,7 +40,10 @@ def facts(world, tmp_path):
         tokens = candidates.lengths()
         found = Selection(tokens, None, rows, scores, rows, rows[:4])
         scored = Scored(scores, facts={"noted": 1})
-        return run_facts(settings, inputs, found, scored, list(history), candidates)
+        how = Batching("all", 64, 16, data_mesh()).fitted(tokens, NUM_POOL)
+        assert found.tokens.max() <= 16
+        given = (settings, inputs, found, scored, list(history), candidates, how)
+        return run_facts(*given)
 
     return facts
 
@@ -54,6 +62,10 @@ def test_what_is_written_is_read_again(facts, tmp_path):
     rank = scipy.stats.spearmanr(sample.tokens, sample.score).statistic
     assert found.length_score_spearman == pytest.approx(rank)
     assert found.method_facts == {"noted": 1}
+    rows = 4 * len(jax.devices())  # of 16 tokens each, in shards of ten candidates
+    shards = [min(10, NUM_POOL - start) for start in range(0, NUM_POOL, 10)]
+    computed = sum(16 * rows * math.ceil(size / rows) for size in shards)
+    assert found.padding == pytest.approx(computed / found.pool_tokens - 1)
     assert (found.method, found.kernel) == ("ntk", "summed")
 
 

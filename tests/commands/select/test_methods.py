@@ -138,7 +138,7 @@ def test_every_cell_runs(run, method, picker):
 def test_a_row_is_parsed_to_be_checked_computed_trained_on_and_shown(
     world, run, monkeypatch, picker
 ):
-    """Once each. What it is called and where it comes from is noted."""
+    """Once each, and once if its length is sampled. What it is called is noted."""
     parsed, computed = [], []
     read = PoolCandidates.read
     monkeypatch.setattr(

@@ -44,26 +44,26 @@ def shards_of(out) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_another_batch_size_after_a_kill(world):
+def test_other_batches_after_a_kill(world):
     write_problem(world)
-    undisturbed = select(world, out=world.root / "undisturbed", batch_size=8)
+    undisturbed = select(world, out=world.root / "undisturbed", tokens_per_batch=96)
     assert undisturbed.returncode == 0, undisturbed.stderr
-    killed = select(world, KILLED, batch_size=8)
+    killed = select(world, KILLED, tokens_per_batch=96)
     assert killed.returncode == -signal.SIGKILL
     before = shards_of(world.out)
     assert len(before) == 6  # arrays and records of three
-    resumed = select(world, batch_size=3)
+    resumed = select(world, tokens_per_batch=40)
     assert resumed.returncode == 0, resumed.stderr
     assert "the last start ended without a word in " in resumed.stderr
     found = shards_of(world.out)
     assert before.items() <= found.items()
     batches = {
-        name: json.loads(content)["batch_size"]
+        name: json.loads(content)["tokens_per_batch"]
         for name, content in found.items()
         if name.endswith(".json")
     }
-    assert batches == {name: 8 if name in before else 3 for name in batches}
-    assert set(batches.values()) == {8, 3}
+    assert batches == {name: 96 if name in before else 40 for name in batches}
+    assert set(batches.values()) == {96, 40}
     score, expected = (
         numbers(out, "score") for out in (world.out, world.root / "undisturbed")
     )

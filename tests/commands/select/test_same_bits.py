@@ -78,7 +78,10 @@ def everything(world):
 @pytest.mark.parametrize(
     ("devices", "changes"),
     [
-        (2, {"batch_size": 6, "max_length": 17}),  # other batch mates, more padding
+        (
+            2,
+            {"tokens_per_batch": 100, "max_length": 17},
+        ),  # other batch mates, more padding
         (1, {}),
         (2, {"rows_per_shard": 17}),
         (2, {"devices": DeviceOptions("model=2")}),

@@ -110,7 +110,7 @@ BAD = [
     ({"num_target": 0}, "num_target 0: expected at least 1"),
     ({"shortlist_size": 0}, "shortlist_size 0: expected at least 1"),
     ({"neighbors": 0}, "neighbors 0: expected at least 1"),
-    ({"batch_size": 0}, "batch_size 0: expected at least 1"),
+    ({"tokens_per_batch": 0}, "tokens_per_batch 0: expected at least 1"),
     ({"rows_per_shard": 0}, "rows_per_shard 0: expected at least 1"),
     ({"warmup": "full"}, "warmup full: expected one of target, pool, none"),
     ({"shortlist": "knn"}, "shortlist knn: expected one of vote, none"),

@@ -124,6 +124,7 @@ def ntk_values() -> dict:
         "budget": {"examples": NUM_SELECTED, "tokens": None},
         "selected_tokens": int(tokens[chosen].sum()),
         "pool_tokens": int(tokens.sum()),
+        "padding": 0.043,
         "num_cut": {"target": 3, "pool": 41},
         "warmup": {
             "kind": "target",

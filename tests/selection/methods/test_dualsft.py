@@ -281,7 +281,7 @@ def test_stories260k(parameters, shared):
         snapshots=(snapshot,),
         target_tokens=tuple(tokenized[:3]),
         candidates=MemoryCandidates(tokenized[3:], texts[3:]),
-        batching=Batching("all", 4, 32, data_mesh()),
+        batching=Batching("all", 128, 32, data_mesh()),
     )
     found = dualsft.score(problem)
     target = explicit(model, theta, tokenized[:3], 32)[1]

@@ -64,7 +64,7 @@ def test_stories260k(shared):
         snapshots=(dataclasses.replace(problem.snapshot, theta=theta),),
         target_tokens=tuple(tokenized[:3]),
         candidates=MemoryCandidates(tokenized[3:], texts[3:]),
-        batching=Batching("all", 4, 32, data_mesh()),
+        batching=Batching("all", 128, 32, data_mesh()),
     )
     found = gradient_dot.score(problem).scores
     target = explicit(model, theta, tokenized[:3], 32)[1]

@@ -169,7 +169,9 @@ def test_without_groups_all_of_the_target_is_one():
 
 def test_batches_and_devices_do_not_matter():
     problem = problem_with()
-    batching = dataclasses.replace(problem.batching, batch_size=9, mesh=data_mesh(1))
+    batching = dataclasses.replace(
+        problem.batching, tokens_per_batch=200, mesh=data_mesh(1)
+    )
     other = dataclasses.replace(problem_with(), batching=batching)
     np.testing.assert_allclose(score(other).scores, score(problem).scores, atol=1e-5)
 

@@ -82,7 +82,7 @@ def test_a_soft_capped_model_is_scored_by_its_logits(kernel):
 
 
 def test_batches_and_devices_do_not_matter():
-    how = Batching("all", 7, 17, data_mesh(1))
+    how = Batching("all", 120, 17, data_mesh(1))
     found = ntk.score(problem_with("summed", batching=how)).scores
     assert normwise(found, ntk.score(problem_with("summed")).scores) < 1e-5
 

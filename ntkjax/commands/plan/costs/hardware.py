@@ -81,6 +81,12 @@ class Hardware:
         return -(-self.num_chips // self.chip.per_host)
 
     @property
+    def platform(self) -> str:
+        """JAX's name of the kind: cpu, gpu or tpu."""
+        name = self.chip.name
+        return name if name == "cpu" else "tpu" if name.startswith("v") else "gpu"
+
+    @property
     def chips_each(self) -> int:
         """Chips of each process."""
         return min(self.chip.per_host, self.num_chips)

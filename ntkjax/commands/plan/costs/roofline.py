@@ -18,6 +18,7 @@ from ntkjax.commands.plan.costs.hardware import Chip, Hardware
 from ntkjax.commands.plan.costs.model_cost import ModelCost
 from ntkjax.commands.plan.costs.programs import Batched, Program, written_bytes
 from ntkjax.commands.plan.workload import Lengths
+from ntkjax.devices.side_by_side import tokens_at_once
 
 
 Roof = Literal["compute", "memory", "network", "host"]
@@ -84,8 +85,19 @@ class Layout:
         return max(1, self.data // self.num_teams)
 
     def rows(self, batch_size: int) -> int:
-        """Rows of a batch in each data group."""
+        """Rows of a step in each data group."""
         return -(-batch_size // self.groups_per_team)
+
+    def rows_at(self, length: int, tokens_per_batch: int | None, examples: int) -> int:
+        """Rows of a batch in each data group, of that padded length.
+
+        Args:
+            length: Tokens of each row.
+            tokens_per_batch: The setting.
+            examples: All that there are for such batches.
+        """
+        tokens = tokens_per_batch or tokens_at_once(self.hardware.platform)
+        return min(max(1, tokens // length), -(-examples // self.groups_per_team))
 
 
 @dataclass(frozen=True)
