@@ -27,6 +27,7 @@ from ntkjax.models.stacking import (
     split_name,
     stack_name,
     stacked_members,
+    unstack_layers,
 )
 
 
@@ -171,6 +172,7 @@ class LanguageModel:
     def _merged(self, theta) -> CausalLM:
         if self.is_stacked:
             return self._merged_stacks(theta)
+        theta = unstack_layers(theta)
         own = {
             name: leaf.astype(self.frozen[name].dtype) if name in self.frozen else leaf
             for name, leaf in theta.items()
@@ -182,7 +184,7 @@ class LanguageModel:
         graphdef, runs = self._stacked_graph()
         outer = {name: leaf for name, leaf in self.frozen.items() if "*" not in name}
         for name, leaf in theta.items():
-            if split_name(name) is None:
+            if split_name(name) is None and "*" not in name:
                 dtype = outer[name].dtype if name in outer else leaf.dtype
                 outer[name] = leaf.astype(dtype)
         model = nnx.merge(graphdef, _state(outer))
@@ -202,7 +204,10 @@ class LanguageModel:
 
     def _stack(self, theta, name: str, run: Run) -> Array:
         """One leaf of all layers of a run, with what θ has of it in place."""
-        stack = self.frozen.get(f"model.layers.*.{name}")
+        together = f"model.layers.*.{name}"
+        if together in theta:
+            return theta[together][run.first : run.stop]
+        stack = self.frozen.get(together)
         members = [f"model.layers.{i}.{name}" for i in range(run.first, run.stop)]
         if not any(member in theta for member in members):
             assert stack is not None

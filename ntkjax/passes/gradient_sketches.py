@@ -15,12 +15,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Float32, Int, PyTree
 
 from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.gradients.features import features
 from ntkjax.gradients.gram import Sketch
+from ntkjax.models.stacking import in_tree_order
 from ntkjax.notation import OutputFn, Theta
 from ntkjax.passes.run_pass import Batching, run_pass
 
@@ -132,4 +133,8 @@ def gradient_sketches(
 def _sketches(fixed, batch) -> Float[Array, "n k"]:
     f, theta, sketch, transform = fixed
     size = backward_rows(*batch.tokens.shape)
-    return features(f, sketch, transform, batch_size=size)(theta, batch)[:, 0]
+
+    def ordered(gradient: Theta) -> PyTree:
+        return in_tree_order(transform(gradient) if transform else gradient)
+
+    return features(f, sketch, ordered, batch_size=size)(theta, batch)[:, 0]

@@ -17,6 +17,7 @@ from ntkjax.devices.precision import full_precision
 from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.errors import InputError
 from ntkjax.gradients.directional import sum_gradients
+from ntkjax.models.stacking import unstack_layers
 from ntkjax.notation import OutputFn, Theta
 from ntkjax.passes.run_pass import Batching, batch_results, not_finite
 
@@ -109,9 +110,10 @@ def _added(
     for _, found in batch_results(function, fixed, examples, batching, weights):
         total = found if total is None else jax.tree.map(jnp.add, total, found)
         jax.block_until_ready(total)  # or the sums of many batches are held at once
-    return jax.tree.map(
+    total = jax.tree.map(
         lambda leaf: np.asarray(leaf).sum(axis=0, dtype=np.float64), total
     )
+    return unstack_layers(total)
 
 
 def _weighted(fixed, rows):

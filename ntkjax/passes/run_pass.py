@@ -29,6 +29,7 @@ from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.devices.programs import ROWS, WHOLE, on_mesh
 from ntkjax.devices.side_by_side import program_tokens, tokens_at_once
 from ntkjax.errors import InputError, setting
+from ntkjax.models.stacking import stack_layers
 
 
 Advance = Callable[[int], None]
@@ -183,7 +184,7 @@ def batch_results(
             weights, which are 0 for copies.
     """
     program = data_parallel(function, batching.mesh)
-    fixed = replicate(fixed, batching.mesh)
+    fixed = replicate(stack_layers(fixed), batching.mesh)
     for rows, batch in batching.batches(examples):
         given = batch
         if weights is not None:

@@ -16,6 +16,7 @@ from ntkjax.devices.mesh import num_groups, replicate
 from ntkjax.devices.teams import Team
 from ntkjax.errors import InputError, setting
 from ntkjax.models.language_model import LanguageModel
+from ntkjax.models.stacking import stack_layers
 from ntkjax.store.run_path import RunPath
 from ntkjax.training.checkpoints import Checkpoints, training_identity
 from ntkjax.training.plan import Plan, require_targets
@@ -27,6 +28,7 @@ from ntkjax.training.state import (
     TrainingState,
     first_state,
     from_checkpoint,
+    on_host,
     to_checkpoint,
 )
 from ntkjax.training.validation import Validation, name_some, non_finite
@@ -122,7 +124,7 @@ def train_adapter(
         store = Checkpoints(checkpoints, identity, Team(mesh), say)
     try:
         take_step = _Stepper(
-            *(replicate(model, mesh), replicate(mask, mesh)),
+            *(replicate(model, mesh), replicate(stack_layers(mask), mesh)),
             *(plan, settings, max_length, mesh),
         )
         micro_batch = take_step.layout.micro_batch
@@ -233,7 +235,7 @@ def _require_finite(
 
 
 def _finished(state: TrainingState) -> TrainedAdapter:
-    theta = jax.device_get(state.theta)
+    theta = on_host(state.theta)
     for name, leaf in theta.items():
         if not np.isfinite(leaf).all():
             raise InputError(

@@ -8,6 +8,7 @@ import optax
 from jax.sharding import Mesh
 
 from ntkjax.devices.mesh import replicate
+from ntkjax.models.stacking import stack_layers, unstack_layers
 from ntkjax.training.checkpoints import Checkpoint
 from ntkjax.training.programs import AdamW
 
@@ -30,8 +31,8 @@ class TrainingState:
 
     Attributes:
         step: Steps done.
-        theta: θ.
-        moments: State of the optimizer.
+        theta: θ, as `stack_layers` gives it once it is on the devices.
+        moments: State of the optimizer, like θ.
         best: Where the validation loss was lowest; None without validation.
         history: A row per step.
     """
@@ -44,7 +45,7 @@ class TrainingState:
 
     def replicated(self, mesh: Mesh) -> "TrainingState":
         """The same with θ and moments on every device."""
-        theta, moments = replicate((self.theta, self.moments), mesh)
+        theta, moments = replicate(stack_layers((self.theta, self.moments)), mesh)
         return replace(self, theta=theta, moments=moments)
 
     def validated(self, loss: float) -> "TrainingState":
@@ -52,9 +53,14 @@ class TrainingState:
         *before, row = self.history
         best = self.best
         if best is None or loss < best.loss:
-            best = Best(loss, self.step, jax.device_get(self.theta))
+            best = Best(loss, self.step, on_host(self.theta))
         history = [*before, {**row, "validation_loss": loss}]
         return replace(self, best=best, history=history)
+
+
+def on_host(tree: Any) -> Any:
+    """θ, or moments, of a state, with a leaf for each layer."""
+    return unstack_layers(jax.device_get(tree))
 
 
 def first_state(theta: Any, optimizer: AdamW) -> TrainingState:
@@ -65,7 +71,7 @@ def first_state(theta: Any, optimizer: AdamW) -> TrainingState:
 def to_checkpoint(state: TrainingState) -> Checkpoint:
     """What decides every later step, on the host."""
     moments = {name: optax.tree.get(state.moments, name) for name in _MOMENTS}
-    arrays = jax.device_get({"theta": state.theta, **moments})
+    arrays = on_host({"theta": state.theta, **moments})
     facts = {"history": state.history, "best": None}
     if state.best is not None:
         arrays["best_theta"] = state.best.theta

@@ -7,8 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkjax.gradients.per_output import flatten
 from ntkjax.models.config import LayerKind, Rotary
 from ntkjax.models.lora import LoraSettings
+from ntkjax.models.stacking import (
+    STACKED_FROM,
+    in_tree_order,
+    stack_layers,
+    unstack_layers,
+)
 from tests.problems import RANK_TWO, random_model, tiny_config
 
 
@@ -99,6 +106,84 @@ def test_weights_are_found_by_their_names_in_the_checkpoint():
     with pytest.raises(KeyError, match="no such"):
         stacked.weight("no such")
     assert len(stacked.frozen) == 2 + 1 + 9  # embedding, norm, head; a layer's
+
+
+DEEP = STACKED_FROM + 3
+"""Layers of which some have numbers of two digits."""
+
+
+def adapter(targets=("q_proj", "down_proj", "lm_head"), depth=DEEP, leading=()):
+    """Random matrices of LoRA with these leading axes."""
+    shapes = random_model(
+        tiny_config(num_layers=depth), LoraSettings(rank=2, targets=targets)
+    )[1]
+    rng = np.random.default_rng(0)
+    draw = lambda leaf: rng.normal(size=(*leading, *leaf.shape))
+    return jax.tree.map(draw, shapes)
+
+
+@pytest.mark.parametrize("leading", [(), (3,)], ids=["θ", "directions"])
+@pytest.mark.parametrize("on_host", [True, False])
+def test_adapters_side_by_side_and_back(leading, on_host):
+    named = adapter(leading=leading)
+    if not on_host:
+        named = jax.tree.map(jnp.asarray, named)
+    stacked, rest = stack_layers((named, {"x": np.zeros(3)}))
+    assert len(stacked) == 2 * 3
+    kind = np.ndarray if on_host else jax.Array
+    assert all(isinstance(leaf, kind) for leaf in stacked.values())
+    leaf = stacked["model.layers.*.mlp.down_proj.lora_A"]
+    assert leaf.shape[:-2] == (*leading, DEEP)
+    expected = named["model.layers.10.mlp.down_proj.lora_A"]
+    np.testing.assert_array_equal(leaf[..., 10, :, :], expected)
+    assert list(rest) == ["x"]
+    again = stack_layers(stacked)
+    assert all(again[name] is stacked[name] for name in stacked)
+    found = unstack_layers(stacked)
+    assert set(found) == set(named)
+    for name, leaf in named.items():
+        np.testing.assert_array_equal(found[name], leaf)
+
+
+@pytest.mark.parametrize(
+    ("targets", "depth"),
+    [
+        ((r"model\.layers\.1\d\..*q_proj",), DEEP),
+        (("q_proj", r".*layers\.3\.mlp\.down_proj"), DEEP),
+        (("lm_head",), DEEP),
+        (("q_proj",), STACKED_FROM - 1),
+    ],
+    ids=["last layers", "one more in a layer", "head alone", "shallow"],
+)
+def test_other_adapters_stay_as_they_are(targets, depth):
+    named = adapter(targets, depth)
+    found = stack_layers(named)
+    assert all(found[name] is leaf for name, leaf in named.items())
+    assert in_tree_order(named) is named
+
+
+def test_weights_stay_as_they_are():
+    """Those beside an adapter, too: norms are no matrices."""
+    _, weights = random_model(tiny_config(num_layers=DEEP), None)
+    for theta in (weights, weights | adapter(), {}):
+        assert stack_layers(theta).keys() == theta.keys()
+
+
+@pytest.mark.parametrize("targets", [("q_proj", "down_proj"), ("q_proj", "lm_head")])
+def test_gradients_side_by_side_flatten_like_those_layer_by_layer(targets):
+    named = jax.tree.map(jnp.asarray, adapter(targets))
+    found = flatten(in_tree_order(stack_layers(named)))
+    np.testing.assert_array_equal(found, flatten(named))
+
+
+@pytest.mark.parametrize("is_stacked", [True, False])
+def test_a_model_takes_an_adapter_either_way(x64, is_stacked):
+    model, theta = random_model(
+        tiny_config(num_layers=DEEP),
+        LoraSettings(rank=2, targets=("q_proj", "lm_head")),
+    )
+    model, theta = wide((model.stacked() if is_stacked else model, theta))
+    close(jax.jit(logits)(model, stack_layers(theta)), jax.jit(logits)(model, theta))
 
 
 def test_the_program_does_not_grow_with_the_depth():

@@ -17,7 +17,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -59,7 +58,7 @@ from ntkjax.store.shards import NO_PART
 from ntkjax.training.loop import TrainedAdapter, train_adapter
 from ntkjax.training.plan import Plan
 from ntkjax.training.settings import TrainingSettings
-from ntkjax.training.state import TrainingState
+from ntkjax.training.state import TrainingState, on_host
 
 
 WARM_UP = "warm-up"
@@ -248,7 +247,7 @@ def _snapshot(state: TrainingState, steps_each: int) -> dict[str, np.ndarray]:
     }
     arrays = {
         f"{part}/{name}": np.asarray(leaf)
-        for part, tree in jax.device_get(trees).items()
+        for part, tree in on_host(trees).items()
         for name, leaf in tree.items()
     }
     return arrays | {

@@ -18,6 +18,7 @@ from ntkjax.data.tokenizing import TokenizedExample
 from ntkjax.devices import processes
 from ntkjax.devices.mesh import replicate
 from ntkjax.models.lora import LoraSettings
+from ntkjax.models.stacking import stack_layers
 from ntkjax.runs.ledger import Ledger
 from ntkjax.runs.model import Prepared, prepare, resolve_lora
 from ntkjax.runs.pinned_model import model_facts, pinned_model
@@ -107,7 +108,7 @@ def _loss(
     mesh = prepared.mesh
     size = settings.training.micro_batch or settings.training.batch_size
     loss = Validation(examples, size, settings.max_length, mesh)
-    return loss(*replicate((prepared.model, theta), mesh))
+    return loss(*replicate((prepared.model, stack_layers(theta)), mesh))
 
 
 def _train(

@@ -14,8 +14,7 @@ batch size that is tried. The terms:
 
 A VJP keeps what every layer writes. Of a model whose layers are a scan
 (`ntkjax.models.stacking`) it keeps each layer's input and products with weights alone,
-and what one layer writes; and there each program holds θ a second time, in one array
-for all layers, and the weights of one layer.
+and what one layer writes; and there each program holds the weights of one layer.
 
 Directions fill blocks of `_SIDE_BY_SIDE`; two blocks and more are a loop, for which XLA
 keeps twice what a VJP keeps. Where devices share the weights, XLA on CPUs finishes the
@@ -208,7 +207,7 @@ def _tangent_memory(batch: Batched, logits: float) -> float:
     layer = (4 * half + 8) * f + 4 * half * d + s * ((4 * half + 12) * f + half * d)
     mixing = wide + 2 * half * d + s * (wide + half * d)
     looped = 2 * kept_bytes(batch) if is_looped else 0
-    own = _tokens(batch) * max(layer, mixing) + looped + _stack_bytes(batch, 1 + s)
+    own = _tokens(batch) * max(layer, mixing) + looped + _stack_bytes(batch)
     if batch.model > 1:
         more = (s - 1) * (len(batch.cost.config.layers) + 1) * 10 * (f + d)
         own = max(own, kept_bytes(batch) + _tokens(batch) * more + looped)
@@ -261,13 +260,12 @@ def written_bytes(batch: Batched) -> float:
     return len(config.layers) * _tokens(batch) * layer
 
 
-def _stack_bytes(batch: Batched, thetas: int = 1) -> float:
-    """Bytes of a scanned layer's weights, and of θ's leaves side by side."""
+def _stack_bytes(batch: Batched) -> float:
+    """Bytes of a scanned layer's weights."""
     cost, layers = batch.cost, len(batch.cost.config.layers)
     if layers < STACKED_FROM:
         return 0.0
-    weights = cost.bytes_each * cost.body_matrices / batch.model / layers
-    return weights + thetas * 4.0 * cost.num_theta
+    return cost.bytes_each * cost.body_matrices / batch.model / layers
 
 
 def _units(batch: Batched) -> tuple[int, int, float]:

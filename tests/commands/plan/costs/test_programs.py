@@ -15,7 +15,7 @@ from ntkjax.devices.mesh import MeshShape, make_mesh, place
 from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.models.lora import LoraSettings
 from ntkjax.models.partitions import weight_partitions
-from ntkjax.models.stacking import STACKED_FROM
+from ntkjax.models.stacking import STACKED_FROM, stack_layers
 from ntkjax.outputs.divergence import Divergence
 from ntkjax.outputs.loss import Loss
 from ntkjax.outputs.pooled import PooledHidden, Probed
@@ -75,8 +75,9 @@ def lowered(name: str, config, rows: int, tokens: int, outputs: int, devices: in
             for name, leaf in model.frozen.items()
         },
     )
-    one = jax.tree.map(jnp.zeros_like, theta)
     along = {n: array(outputs, *leaf.shape) for n, leaf in theta.items()}
+    theta, along = stack_layers((theta, along))
+    one = jax.tree.map(jnp.zeros_like, theta)
     texts = jnp.zeros((rows, tokens), jnp.int32), jnp.zeros((rows, tokens), bool)
     batch = Batch(*texts, array(rows, tokens))
     probed = Probed(PooledHidden(model), array(config.hidden_size, outputs))
