@@ -8,6 +8,7 @@ the frozen ones of the same names, and are cast to their type.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -153,6 +154,10 @@ class LanguageModel:
         name = "model.embed_tokens.weight" if tied else "lm_head.weight"
         return self.frozen[name].T
 
+    def trains_head(self, theta) -> bool:
+        """Whether θ has a leaf in the head."""
+        return _in_head(self.config, theta)
+
     @property
     def theta_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of θ by name, in the order of the forward pass."""
@@ -235,10 +240,15 @@ def head_obstacle(config: DecoderConfig, lora: LoraSettings | None) -> str | Non
     _, theta, _ = split_model(config, lora)
     if config.final_softcap is not None:
         return "the model soft-caps its logits"
-    module = "model.embed_tokens" if config.tie_embeddings else "lm_head"
-    if any(name.startswith(f"{module}.") for name in theta):
+    if _in_head(config, theta):
         return "θ has a leaf in the head (LoRA adapts lm_head)"
     return None
+
+
+def _in_head(config: DecoderConfig, names: Iterable[str]) -> bool:
+    """Whether one of these is a leaf of the head."""
+    module = "model.embed_tokens" if config.tie_embeddings else "lm_head"
+    return any(name.startswith(f"{module}.") for name in names)
 
 
 def split_model(

@@ -13,16 +13,11 @@ from jax.sharding import Mesh
 from jaxtyping import Float64, Int64
 
 from ntkjax.data.tokenizing import TokenizedExample
-from ntkjax.devices.mesh import num_groups
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
 from ntkjax.outputs.loss import Loss
 from ntkjax.passes.loss_gradients import losses
 from ntkjax.passes.run_pass import Advance, Batching
-
-
-_LOGITS_AT_ONCE = 2**24
-"""Most logits that a device holds, 64 MiB of float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +70,7 @@ def likelihoods(
     if not texts:
         return Likelihoods(np.zeros(0), np.zeros(0, np.int64))
     how = Batching("all", tokens_per_batch, max_length, mesh)
-    logits = how.rows_at(max_length) // num_groups(mesh) * model.config.vocab_size
-    loss = Loss(model, max(1, min(128, _LOGITS_AT_ONCE // logits)))
-    means = losses(loss, theta, texts, how, advance, what="likelihood")
+    means = losses(Loss(model), theta, texts, how, advance, what="likelihood")
     # The first token is never predicted.
     tokens = np.array([text.targets[1:].sum() for text in texts], np.int64)
     return Likelihoods(means * tokens, tokens)

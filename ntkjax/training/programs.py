@@ -20,7 +20,7 @@ from ntkjax.devices.programs import ROWS, SECOND, WHOLE, compiled, over_groups
 from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.models.language_model import LanguageModel
 from ntkjax.notation import Theta
-from ntkjax.outputs.loss import negative_logs
+from ntkjax.outputs.loss import target_losses
 from ntkjax.training.rows import Rows
 
 
@@ -79,8 +79,9 @@ def loss_sums(
     n, T, d = hidden.shape
     states, following = hidden.reshape(n * T, d), tokens[:, 1:].reshape(n * T)
     block = max(1, _LOGITS // model.config.vocab_size)
-    losses = negative_logs(model, theta, states, following, block).reshape(n, T)
-    return jnp.sum(jnp.where(targets[:, 1:], losses, 0), axis=1)
+    is_target = targets[:, 1:].reshape(n * T)
+    losses = target_losses(model, theta, states, following, is_target, block)
+    return jnp.sum(losses.reshape(n, T), axis=1)
 
 
 @functools.cache

@@ -1,4 +1,6 @@
 import dataclasses
+import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,9 @@ import pytest
 
 from ntkjax.data.batches import make_batch
 from ntkjax.models.lora import LoraSettings
-from ntkjax.outputs.loss import Loss
+from ntkjax.outputs.loss import Loss, _of_first
 from tests.oracles import normwise
-from tests.problems import random_examples, random_model, tiny_config
+from tests.problems import random_examples, random_like, random_model, tiny_config
 
 
 EXAMPLES = random_examples(4)
@@ -56,27 +58,86 @@ def test_loss(name):
         assert abs(loss - slow_loss(logits, one.tokens, one.targets)) < 1e-5 * loss
 
 
-def gradients(f, theta, batch):
-    one = lambda x: jax.grad(lambda t: f(t, x))(theta)
-    return jax.jit(jax.vmap(one))(batch)
+def dense(model):
+    """The loss from all logits at once."""
+
+    def loss(theta, x):
+        logits = model.logits(theta, model.hidden(theta, x.tokens))
+        last = len(x.tokens) - 1
+        nll = -jax.nn.log_softmax(logits[:-1])[jnp.arange(last), x.tokens[1:]]
+        return nll.mean(where=x.targets[1:])
+
+    return loss
+
+
+def wide(tree):
+    float64 = lambda leaf: leaf.astype(jnp.float64) if leaf.dtype == "float32" else leaf
+    return jax.tree.map(float64, tree)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tied", "adapted head"])
-def test_the_gradient_is_that_of_all_logits_at_once(name):
-    model, theta = MODELS[name]
+@pytest.mark.parametrize("name", MODELS)
+def test_derivatives_are_those_of_all_logits_at_once(x64, name):
+    """Of several examples side by side, each with targets of its own number."""
+    model, theta = wide(MODELS[name])
+    batch = wide(make_batch(EXAMPLES, "response", 12))
+    along = random_like(theta, jax.random.key(5))
 
-    def dense(theta, x):
-        logits = model.logits(theta, model.hidden(theta, x.tokens))
-        nll = -jax.nn.log_softmax(logits[:-1])[jnp.arange(11), x.tokens[1:]]
-        return nll.mean(where=x.targets[1:])
+    @partial(jax.jit, static_argnums=0)
+    def derivatives(make):
+        f = make(model)
+        each = jax.vmap(f, in_axes=(None, 0))
+        gradient = jax.vmap(jax.grad(f), in_axes=(None, 0))
+        second = jax.jvp(lambda t: gradient(t, batch), (theta,), (along,))
+        return jax.jvp(lambda t: each(t, batch), (theta,), (along,)), second
 
-    batch = make_batch(EXAMPLES, "response", 12)
-    found = gradients(Loss(model, block_size=4), theta, batch)
-    expected = gradients(dense, theta, batch)
-    for key, leaf in expected.items():
-        # float32, blocks of positions summed in another order
-        assert normwise(found[key], leaf) < 1e-5, key
+    found = derivatives(partial(Loss, block_size=4))
+    expected = derivatives(dense)
+    for one, other in zip(
+        jax.tree.leaves(found), jax.tree.leaves(expected), strict=True
+    ):
+        # float64, blocks of positions summed in another order
+        assert np.abs(one - other).max() <= 1e-10 * np.abs(other).max()
+
+
+def test_nothing_is_of_the_size_of_all_logits():
+    """Blocks and states stay below, with a vocabulary that is much wider than these."""
+    config = tiny_config(num_layers=1, vocab_size=4000)
+    model, theta = random_model(config)
+    batch = make_batch(random_examples(1, longest=60), "response", 64)
+    x = jax.tree.map(lambda leaf: leaf[0], batch)
+    shapes = sizes(jax.make_jaxpr(jax.grad(Loss(model, 8)))(theta, x).jaxpr)
+    assert 8 * 4000 in shapes
+    assert max(shapes - {4000 * config.hidden_size}) < 9 * 4000
+
+
+def sizes(jaxpr) -> set[int]:
+    """Of all arrays of a program and of its loops and functions."""
+    found = {math.prod(v.aval.shape) for e in jaxpr.eqns for v in e.outvars}
+    inner = [
+        part for e in jaxpr.eqns for part in jax.tree.leaves(list(e.params.values()))
+    ]
+    for part in inner:
+        part = getattr(part, "jaxpr", part)
+        if hasattr(part, "eqns"):
+            found |= sizes(part)
+    return found
+
+
+def test_blocks_after_the_last_target_are_not_computed():
+    computed = []
+
+    def double(x):
+        jax.debug.callback(lambda: computed.append(1))
+        return 2 * x
+
+    run = jax.jit(lambda x, count: _of_first(double, (x,), count, 2))
+    for count, blocks in ((0, 0), (1, 1), (4, 2), (5, 3), (7, 4)):
+        found = run(jnp.arange(1.0, 8), jnp.int32(count))
+        jax.effects_barrier()
+        assert found.tolist() == [2.0 * i if i <= count else 0 for i in range(1, 8)]
+        assert len(computed) == blocks
+        computed.clear()
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 500])

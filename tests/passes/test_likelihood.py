@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 
 from ntkjax.devices.mesh import data_mesh
 from ntkjax.errors import InputError
+from ntkjax.outputs.loss import Loss
 from ntkjax.passes import likelihood as module
 from ntkjax.passes.likelihood import likelihoods
 from tests.compilations import compilations
@@ -86,7 +89,7 @@ def test_other_adapters_and_weights_share_the_programs():
 
 def test_few_logits_at_once_change_nothing(monkeypatch):
     expected = run().nll
-    monkeypatch.setattr(module, "_LOGITS_AT_ONCE", 2 * 40 * 10)  # blocks of 10
+    monkeypatch.setattr(module, "Loss", partial(Loss, block_size=3))
     np.testing.assert_allclose(run().nll, expected, rtol=1e-5)
 
 

@@ -31,13 +31,14 @@ from ntkjax.commands.plan.costs.model_cost import ModelCost
 from ntkjax.devices.side_by_side import backward_rows
 from ntkjax.models.lora import LAYER_MATRICES
 from ntkjax.models.stacking import STACKED_FROM
+from ntkjax.outputs.loss import positions_at_once
 
 
 _SIDE_BY_SIDE = 8
 """Directions beside each other in `ntkjax.gradients.directional`."""
+STEP, DIVERGENCE = "training step", "divergence"
 _BLOCK = 128
-"""Positions of a block of logits in `ntkjax.outputs.loss`."""
-STEP = "training step"
+"""Positions of a block of logits in `ntkjax.outputs.divergence`."""
 _TRAINING_LOGITS = 2**24
 """Numbers of a block of logits in `ntkjax.training.programs`."""
 
@@ -122,14 +123,14 @@ class Program:
         return self.memory(self._at_once(batch), self.logit_bytes(batch))
 
     def logit_bytes(self, batch: Batched) -> float:
-        """Bytes of blocks of logits: a full block, and the rest that fills none."""
-        batch, block = self._at_once(batch), _BLOCK
+        """Bytes of blocks of logits."""
+        batch, vocabulary = self._at_once(batch), batch.cost.config.vocab_size
+        block = positions_at_once(batch.tokens - 1, vocabulary)
         if self.name == STEP:
-            block = _TRAINING_LOGITS / batch.cost.config.vocab_size / batch.rows
-        rest = (batch.tokens - 1) % max(1, int(block))
-        positions = min(batch.tokens, block + rest)
-        vocabulary = batch.cost.config.vocab_size / batch.model
-        return self.logits * 4 * batch.rows * positions * vocabulary
+            block = min(batch.tokens, _TRAINING_LOGITS / vocabulary / batch.rows)
+        if self.name == DIVERGENCE:  # a full block, and the rest that fills none
+            block = min(batch.tokens, _BLOCK + (batch.tokens - 1) % _BLOCK)
+        return self.logits * 4 * batch.rows * block * vocabulary / batch.model
 
     def _at_once(self, batch: Batched) -> Batched:
         if not self.is_backward:
@@ -177,12 +178,13 @@ def _probe_gradient(cost: ModelCost, tokens: int, outputs: int) -> Work:
 
 
 def _gradient(cost: ModelCost, tokens: int, outputs: int) -> Work:
-    """A loss's gradient, or its product with one: logits are formed twice."""
-    return _work(cost, tokens, derivatives=1, heads=1 + cost.tangent_factor)
+    """A loss's gradient, or its product with one, and a step of a training.
 
-
-def _step(cost: ModelCost, tokens: int, outputs: int) -> Work:
-    return _work(cost, tokens, derivatives=1, heads=2 + cost.tangent_factor)
+    Every token is taken for a target. Beside the logits of a frozen head the gradient
+    by the hidden states is formed; those of a trained one are formed twice.
+    """
+    heads = 2 if cost.lora is not None else 2 + cost.tangent_factor
+    return _work(cost, tokens, derivatives=1, heads=heads)
 
 
 def _divergence(cost: ModelCost, tokens: int, outputs: int) -> Work:
@@ -316,13 +318,15 @@ PROGRAMS = {
             is_backward=True,
         ),
         Program(
-            "divergence",
+            DIVERGENCE,
             _divergence,
             _gradient_memory,
             directions=1,
             logits=3,
             is_backward=True,
         ),
-        Program(STEP, _step, _step_memory, directions=2, logits=3, is_backward=True),
+        Program(
+            STEP, _gradient, _step_memory, directions=2, logits=2, is_backward=True
+        ),
     )
 }
