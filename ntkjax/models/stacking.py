@@ -100,7 +100,8 @@ def stack_layers(tree: Any) -> Any:
     """A pytree with every adapter of a deep model in one array for each matrix.
 
     An adapter is a dict of LoRA's matrices by name, each [..., m, n]; what is made of
-    them is [..., L, m, n]. It stays as it is where it adapts some layers only.
+    them is [..., L, m, n], of the first L layers or all. It stays as it is where it
+    adapts others, or not all of them alike.
     """
 
     def stacked(part: Any) -> Any:

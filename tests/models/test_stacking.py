@@ -176,12 +176,15 @@ def test_gradients_side_by_side_flatten_like_those_layer_by_layer(targets):
     np.testing.assert_array_equal(found, flatten(named))
 
 
-@pytest.mark.parametrize("is_stacked", [True, False])
-def test_a_model_takes_an_adapter_either_way(x64, is_stacked):
-    model, theta = random_model(
-        tiny_config(num_layers=DEEP),
-        LoraSettings(rank=2, targets=("q_proj", "lm_head")),
-    )
+@pytest.mark.parametrize(
+    ("q_proj", "is_stacked"),
+    [("q_proj", True), ("q_proj", False), (r"model\.layers\.\d\..*q_proj", True)],
+    ids=["all layers", "not scanned", "the first ten layers"],
+)
+def test_a_model_takes_an_adapter_either_way(x64, q_proj, is_stacked):
+    lora = LoraSettings(rank=2, targets=(q_proj, "lm_head"))
+    model, theta = random_model(tiny_config(num_layers=DEEP), lora)
+    assert len(stack_layers(theta)) == 4
     model, theta = wide((model.stacked() if is_stacked else model, theta))
     close(jax.jit(logits)(model, stack_layers(theta)), jax.jit(logits)(model, theta))
 

@@ -18,6 +18,7 @@ EXAMPLES = random_examples(4)
 MODELS = {
     "untied": random_model(tiny_config(num_layers=1)),
     "tied": random_model(tiny_config(num_layers=1, tie_embeddings=True)),
+    "soft-capped": random_model(tiny_config(num_layers=1, final_softcap=2.0)),
     "adapted head": random_model(
         tiny_config(num_layers=1), LoraSettings(2, targets=("lm_head", "v_proj"))
     ),
